@@ -1,0 +1,217 @@
+// Package app is the composition root: it opens every part of evalq, hands the
+// parts to each other and runs them.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"evalq/dashboard"
+	"evalq/internal/api"
+	"evalq/internal/config"
+	"evalq/internal/ledger"
+	"evalq/internal/ledger/sqlite"
+	"evalq/internal/relay"
+	"evalq/internal/service"
+	"evalq/tasks"
+	"evalq/worker"
+)
+
+// version is set by the linker: -ldflags "-X evalq/internal/app.version=v1.2.3".
+var version string
+
+// Version names this build: what the linker was told, else the module version
+// or revision that Go recorded, else "dev".
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "dev"
+}
+
+// Extras is what a program that embeds evalq brings along.
+type Extras struct {
+	// Handlers are added to evalq's own; one for a built-in kind replaces it.
+	Handlers map[tasks.Kind]worker.Handler
+	// Classify is worker.Config.Classify.
+	Classify func(error) tasks.Class
+	// Policies overrides the policy table. Defaults to tasks.PolicyFor.
+	Policies func(tasks.Kind) tasks.Policy
+	// Suggested is dashboard.Config.Suggested.
+	Suggested func(reportID int64) (doc []byte, ok bool)
+}
+
+// App is a whole evalq in one process. Open acquires everything, Run serves,
+// Close releases.
+type App struct {
+	cfg      config.Config
+	log      *slog.Logger
+	ledger   *sqlite.DB
+	engine   *carrier
+	relay    *relay.Relay
+	worker   *worker.Server
+	board    *dashboard.Handler
+	listener net.Listener
+	handler  http.Handler
+	stopping context.Context // ends when the HTTP server is to stop
+	stop     context.CancelFunc
+}
+
+// Open opens the ledger, the engine and the listener, in this order, so that
+// bad settings are told before anything runs.
+func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log}
+	a.stopping, a.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	policies := policyTable(cfg, x.Policies)
+	if a.listener, err = listen(cfg.Listen); err != nil {
+		return nil, err
+	}
+	if a.ledger, err = sqlite.Open(ctx, cfg.DataDir, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait}); err != nil {
+		return nil, err
+	}
+	if a.ledger.Lost > 0 {
+		log.Info("jobs that ran when the process before ended are delivered again", "jobs", a.ledger.Lost)
+	}
+	if a.engine, err = openCarrier(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if a.relay, err = relay.New(a.ledger.Ledger, a.engine.client, &relay.Config{
+		Window: a.engine.window, Finished: a.engine.finished, Policies: policies, Logger: log,
+	}); err != nil {
+		return nil, err
+	}
+	handlers, err := evaluators(a.ledger.Ledger, x.Handlers)
+	if err != nil {
+		return nil, err
+	}
+	if a.worker, err = worker.New(a.engine.client, a.ledger.Ledger, &worker.Config{
+		Handlers: handlers, Classify: x.Classify, Slots: cfg.Concurrency, StrictPriority: cfg.StrictPriority,
+		DrainTimeout: cfg.ShutdownTimeout, Build: Version(), Logger: log,
+	}); err != nil {
+		return nil, err
+	}
+	return a, a.openHTTP(handlers, x)
+}
+
+// policyTable is the table with what the settings change in it.
+func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tasks.Kind) tasks.Policy {
+	if base == nil {
+		base = tasks.PolicyFor
+	}
+	return func(k tasks.Kind) tasks.Policy {
+		p := base(k)
+		p.Retention = cfg.Retention
+		return p
+	}
+}
+
+func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err error) {
+	if a.board, err = dashboard.New(pages{a.ledger.Ledger}, a.engine.client, &dashboard.Config{
+		Users: users(a.cfg), Suggested: x.Suggested, Build: Version(), Logger: a.log,
+	}); err != nil {
+		return err
+	}
+	var kinds []tasks.Kind
+	for k := range handlers {
+		kinds = append(kinds, k)
+	}
+	rest, err := api.New(patient{a.ledger.Ledger, a.stopping}, &api.Config{
+		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
+		Checks: map[string]func(context.Context) error{"redis": func(ctx context.Context) error {
+			return a.engine.client.Ping(ctx).Err()
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	a.handler = mount(rest, a.board)
+	return nil
+}
+
+// URL is where the program answers.
+func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+
+// Run serves until ctx ends, then stops in order: the worker takes no more
+// tasks and drains while the API still accepts, then the relay, then the API,
+// then the engine. It returns worker.ErrStuck when half of the slots hang.
+func (a *App) Run(ctx context.Context) error {
+	g := &service.Group{Logger: a.log}
+	g.Add("engine", a.engine.run)
+	g.Add("api", a.serveHTTP)
+	g.Add("relay", a.relay.Run)
+	g.Add("worker", a.worker.Run)
+	return g.Run(ctx)
+}
+
+// Close releases what Open acquired; Run has returned by then, or never began.
+func (a *App) Close() error {
+	a.stop()
+	var errs []error
+	if a.board != nil {
+		errs = append(errs, a.board.Close())
+	}
+	if a.listener != nil {
+		if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if a.engine != nil {
+		errs = append(errs, a.engine.close())
+	}
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// requestGrace is how long requests under way may take when the program stops.
+const requestGrace = 15 * time.Second
+
+func (a *App) serveHTTP(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:           a.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(a.listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("app: serve: %w", err)
+	case <-ctx.Done():
+	}
+	a.stop()
+	grace, cancel := context.WithTimeout(context.Background(), requestGrace)
+	defer cancel()
+	if err := srv.Shutdown(grace); err != nil {
+		_ = srv.Close()
+	}
+	<-failed
+	return nil
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+
+	"evalq/dashboard"
+	"evalq/internal/api"
+	"evalq/internal/config"
+	"evalq/internal/evaluation"
+	"evalq/internal/ledger"
+	"evalq/tasks"
+)
+
+// ErrPortTaken means that another program listens on the address.
+var ErrPortTaken = errors.New("another program listens there; choose another address with --listen, such as 127.0.0.1:0 for any free port")
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("app: listen on %s: %w", addr, ErrPortTaken)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("app: listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// users are the people and programs that the settings let in.
+func users(cfg config.Config) []dashboard.User {
+	var out []dashboard.User
+	if cfg.OperatorToken != "" {
+		out = append(out, dashboard.User{Name: "operator", Secret: cfg.OperatorToken, Role: dashboard.Operator})
+	}
+	if cfg.ViewerToken != "" {
+		out = append(out, dashboard.User{Name: "viewer", Secret: cfg.ViewerToken, Role: dashboard.Viewer})
+	}
+	return out
+}
+
+// mount puts the API and the dashboard side by side. Whether the process is
+// alive and ready, and the description of the API, are nobody's secret.
+func mount(rest *api.API, board *dashboard.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", board.Auth().Protect(rest, api.Refuse))
+	for _, open := range []string{"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/"} {
+		mux.Handle(open, rest)
+	}
+	mux.Handle("/", board)
+	return mux
+}
+
+// caller names who sent a request, for a job's events.
+func caller(ctx context.Context) string {
+	if name, _ := dashboard.IdentityOf(ctx); name != "" {
+		return "api:" + name
+	}
+	return "api"
+}
+
+func sorted(kinds []tasks.Kind) []tasks.Kind {
+	slices.Sort(kinds)
+	return kinds
+}
+
+// patient ends long polls when the server is to stop, so that they do not hold
+// the stop up.
+type patient struct {
+	*ledger.Ledger
+	stopping context.Context
+}
+
+func (p patient) Wait(ctx context.Context, id string, max time.Duration) (tasks.Job, error) {
+	cut, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.stopping, cancel)()
+	j, err := p.Ledger.Wait(cut, id, max)
+	if err != nil && p.stopping.Err() != nil && ctx.Err() == nil {
+		return p.Get(ctx, id)
+	}
+	return j, err
+}
+
+// pages gives the dashboard interviews as documents: its public interface names
+// no internal type.
+type pages struct{ *ledger.Ledger }
+
+func (p pages) Interview(ctx context.Context, userID, reportID int64) ([]byte, error) {
+	in, err := p.Ledger.Interview(ctx, userID, reportID)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(in)
+}
+
+func (p pages) PutInterview(ctx context.Context, doc []byte, who string) (bool, error) {
+	in, err := evaluation.ParseInterview(doc)
+	if err != nil {
+		return false, &tasks.InvalidError{Err: err}
+	}
+	return p.Ledger.PutInterview(ctx, in, who)
+}

@@ -1,0 +1,41 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"evalq/internal/config"
+	"evalq/internal/redisconn"
+)
+
+// Serve runs every role in this process until ctx ends, and drains. It tells
+// out where it answers, which engine it uses and what that promises.
+func Serve(ctx context.Context, cfg config.Config, out io.Writer, log *slog.Logger) error {
+	return ServeWith(ctx, cfg, Extras{}, out, log)
+}
+
+// ServeWith is Serve for a program that brings handlers of its own.
+func ServeWith(ctx context.Context, cfg config.Config, x Extras, out io.Writer, log *slog.Logger) (err error) {
+	redisconn.LogTo(log)
+	a, err := Open(ctx, cfg, x, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	a.announce(out)
+	return a.Run(ctx)
+}
+
+func (a *App) announce(out io.Writer) {
+	fmt.Fprintf(out, "evalq %s\n", Version())
+	fmt.Fprintf(out, "ledger     SQLite in %s; what is accepted is on disk before the answer\n", a.cfg.DataDir)
+	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
+	fmt.Fprintf(out, "dashboard  %s/\n", a.URL())
+	fmt.Fprintf(out, "API        %s/docs\n", a.URL())
+	if a.cfg.OperatorToken == "" {
+		fmt.Fprintf(out, "sign-in    none: open to everybody on this machine; set EVALQ_OPERATOR_TOKEN to change that\n")
+	}
+}

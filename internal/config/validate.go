@@ -1,0 +1,197 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"evalq/internal/redisconn"
+)
+
+const (
+	maxConcurrency = 10_000
+	maxWindow      = 1_000_000
+	modelCall      = 2 * time.Minute // the limit of one call to a model
+	day            = 24 * time.Hour
+	minToken       = 8
+)
+
+var roles = []string{"api", "worker", "relay", "dashboard"}
+
+func setting(field string) Setting {
+	for _, s := range Table() {
+		if s.Field == field {
+			return s
+		}
+	}
+	panic("config: no field " + field) // a slip in this package, found by its first test
+}
+
+// problem is an error about the value of a field.
+func problem(field string, value any, format string, args ...any) error {
+	return fmt.Errorf("config: %s is %v: %s", setting(field).name(), value, fmt.Sprintf(format, args...))
+}
+
+// Validate checks each setting and how they go together. The error has a line
+// for each thing that is wrong, with the flag and what to do.
+func (c *Config) Validate() error {
+	return errors.Join(
+		c.validateListen(),
+		c.validateTokens(),
+		c.validateEngine(),
+		c.validateRoles(),
+		c.validateNumbers(),
+		c.validateTimes(),
+		c.validateLog(),
+	)
+}
+
+func (c *Config) validateListen() error {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return problem("Listen", strconv.Quote(c.Listen), "it must be host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return problem("Listen", strconv.Quote(c.Listen), "its port must be a number from 0 to 65535")
+	}
+	if !isLoopback(host) && c.OperatorToken == "" {
+		return problem("Listen", strconv.Quote(c.Listen),
+			"other machines could reach it, and no credentials are set: set %s, or listen on 127.0.0.1", setting("OperatorToken").name())
+	}
+	return nil
+}
+
+// isLoopback takes a name other than localhost for one that others reach.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) validateTokens() error {
+	errs := []error{checkToken("OperatorToken", c.OperatorToken), checkToken("ViewerToken", c.ViewerToken)}
+	switch {
+	case c.ViewerToken == "":
+	case c.OperatorToken == "":
+		errs = append(errs, problem("ViewerToken", "set", "then operators need one too: set %s", setting("OperatorToken").name()))
+	case c.ViewerToken == c.OperatorToken:
+		errs = append(errs, problem("ViewerToken", "the operators' one", "viewers would be operators: choose another"))
+	}
+	return errors.Join(errs...)
+}
+
+func checkToken(field, token string) error {
+	if token == "" {
+		return nil
+	}
+	unfit := func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }
+	if len(token) < minToken || strings.IndexFunc(token, unfit) >= 0 {
+		return problem(field, "unfit", "a token has %d or more characters, of ASCII and without spaces", minToken)
+	}
+	return nil
+}
+
+func (c *Config) validateEngine() error {
+	var errs []error
+	switch c.Engine {
+	case EngineEmbedded, EngineManaged:
+		if c.RedisURL != "" {
+			errs = append(errs, problem("Engine", strconv.Quote(string(c.Engine)),
+				"that contradicts %s, which is %s: drop one of them", setting("RedisURL").name(), redisconn.Redacted(c.RedisURL)))
+		}
+	case EngineRedis:
+		if c.RedisURL == "" {
+			errs = append(errs, problem("Engine", strconv.Quote(string(c.Engine)), "then say where it is: set %s", setting("RedisURL").name()))
+		}
+	default:
+		errs = append(errs, problem("Engine", strconv.Quote(string(c.Engine)), "it must be embedded, managed or redis"))
+	}
+	if c.RedisURL != "" {
+		if _, err := redisconn.Parse(c.RedisURL); err != nil {
+			errs = append(errs, problem("RedisURL", "unfit", "%v", err))
+		}
+	}
+	if c.ManagedBinary != "" && c.Engine != EngineManaged {
+		errs = append(errs, problem("ManagedBinary", strconv.Quote(c.ManagedBinary), "it is for the engine managed only: set %s to managed, or drop it", setting("Engine").name()))
+	}
+	if c.DataDir == "" {
+		errs = append(errs, problem("DataDir", "not known", "there is no home folder to put it in: set it"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateRoles() error {
+	value := strconv.Quote(strings.Join(c.Roles, ","))
+	if slices.Equal(c.Roles, []string{"all"}) {
+		return nil
+	}
+	for _, role := range c.Roles {
+		if !slices.Contains(roles, role) {
+			return problem("Roles", value, "it must be all, or some of %s", strings.Join(roles, ", "))
+		}
+	}
+	for _, role := range roles {
+		if !slices.Contains(c.Roles, role) {
+			return problem("Roles", value, "without %s another process would have to share the ledger, "+
+				"and a SQLite ledger belongs to one process: run all", role)
+		}
+	}
+	return nil
+}
+
+func (c *Config) validateNumbers() error {
+	var errs []error
+	if c.Concurrency < 1 || c.Concurrency > maxConcurrency {
+		errs = append(errs, problem("Concurrency", c.Concurrency, "it must be from 1 to %d", maxConcurrency))
+	}
+	if c.Window < 0 || c.Window > maxWindow {
+		errs = append(errs, problem("Window", c.Window, "it must be from 1 to %d, or 0 for the engine's own", maxWindow))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateTimes() error {
+	var errs []error
+	for _, t := range []struct {
+		field       string
+		value       time.Duration
+		least, most time.Duration
+	}{
+		{"InterviewWait", c.InterviewWait, time.Second, 365 * day},
+		{"Retention", c.Retention, time.Minute, 90 * day},
+	} {
+		if t.value < t.least || t.value > t.most {
+			errs = append(errs, problem(t.field, t.value, "it must be from %v to %v", t.least, t.most))
+		}
+	}
+	if c.ShutdownTimeout <= modelCall || c.ShutdownTimeout > day {
+		errs = append(errs, problem("ShutdownTimeout", c.ShutdownTimeout,
+			"it must be over %v, the longest call to a model, which would be paid for again; and at most %v", modelCall, day))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateLog() error {
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return problem("LogFormat", strconv.Quote(c.LogFormat), "it must be text or json")
+	}
+	return nil
+}
+
+// Validate checks the address and the token. Its error has neither, if the
+// address has a password in it.
+func (c *Client) Validate() error {
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "":
+		err = problem("URL", "unfit", "it must be http:// or https:// and a host, such as http://127.0.0.1:8080, and no more than a path after it")
+	case u.User != nil:
+		err = problem("URL", "unfit", "it has a user or password in it: sign in with %s", setting("Token").name())
+	}
+	return errors.Join(err, checkToken("Token", c.Token))
+}

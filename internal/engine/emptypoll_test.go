@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// scripts counts the scripts that reach the engine.
+type scripts struct {
+	redis.Hook
+	n *atomic.Int64
+}
+
+func (s scripts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if _, ok := dequeues(cmd.Args()); ok {
+			s.n.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (s scripts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (s scripts) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func TestAnIdleWorkerRunsNoScriptsAndStillFindsWork(t *testing.T) {
+	t.Parallel()
+	e, err := OpenEmbedded(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var reached atomic.Int64
+	e.client.AddHook(scripts{n: &reached}) // behind emptyPoll: sees what it lets through
+	srv := asynq.NewServerFromRedisClient(e.client, asynq.Config{Concurrency: 1, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel, Queues: map[string]int{"q": 1}})
+	ran := make(chan struct{})
+	if err := srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { close(ran); return nil })); err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown()
+	client := asynq.NewClientFromRedisClient(e.client)
+	if _, err := client.Enqueue(asynq.NewTask("x", nil), asynq.Queue("q")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ran:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the task was not found")
+	}
+	// One script to take the task, and one more if it had to be loaded first.
+	if n := reached.Load(); n < 1 || n > 2 {
+		t.Fatalf("%d dequeue scripts reached the engine", n)
+	}
+}

@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"evalq/tasks"
+)
+
+// acceptChunk bounds how many requests of one caller share one write, so that
+// a large import does not hold up others.
+const acceptChunk = 100
+
+// Accept commits a request and returns its job. Created is false when the job
+// exists and was left as it is. By the natural key (kind, user, report):
+//
+//   - no job: the first revision;
+//   - dead: revived with a fresh budget, unless the request is passive;
+//   - cancelled: left alone, unless the request asks for it anew;
+//   - succeeded, skipped or running on another content of the interview than
+//     the present one: the next revision. A custom kind's content is its data;
+//   - else the job that exists.
+//
+// Bad input is a *tasks.InvalidError.
+func (l *Ledger) Accept(ctx context.Context, r tasks.Request, who string) (tasks.Job, bool, error) {
+	out := l.AcceptMany(ctx, []tasks.Request{r}, who)
+	return out[0].Job, out[0].Created, out[0].Err
+}
+
+// AcceptMany accepts each request for itself and answers in their order.
+func (l *Ledger) AcceptMany(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting {
+	out := make([]tasks.Accepting, 0, len(rs))
+	for start := 0; start < len(rs); start += acceptChunk {
+		out = append(out, l.acceptSome(ctx, rs[start:min(start+acceptChunk, len(rs))], who)...)
+	}
+	return out
+}
+
+func (l *Ledger) acceptSome(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting {
+	invalid := make([]error, len(rs))
+	for i, r := range rs {
+		if err := r.Validate(); err != nil {
+			invalid[i] = &tasks.InvalidError{Err: err}
+		}
+	}
+	// The write makes answers of its own: when the caller gives up, it goes on.
+	var answers []tasks.Accepting
+	err := l.w.do(ctx, func(t *txn) error {
+		got := make([]tasks.Accepting, len(rs))
+		for i, r := range rs {
+			if got[i].Err = invalid[i]; got[i].Err != nil {
+				continue
+			}
+			j, created, err := l.accept(t, r, who)
+			if err != nil {
+				return err
+			}
+			got[i].Job, got[i].Created = j.Job, created
+		}
+		answers = got
+		return nil
+	})
+	if err == nil {
+		return answers
+	}
+	failed := make([]tasks.Accepting, len(rs))
+	for i := range failed {
+		if failed[i].Err = invalid[i]; failed[i].Err == nil {
+			failed[i].Err = fmt.Errorf("ledger: accept: %w", err)
+		}
+	}
+	return failed
+}
+
+func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error) {
+	kind := r.Payload.Kind()
+	user, report := r.Payload.Subject()
+	j, err := t.find(`kind = ? AND user_id = ? AND report_id = ? ORDER BY revision DESC LIMIT 1`, kind, user, report)
+	if err != nil {
+		return nil, false, err
+	}
+	if j == nil {
+		j, err = l.insert(t, r, 1, who)
+		return j, true, err
+	}
+	hash, err := l.contentHash(t, r.Payload)
+	if err != nil {
+		return nil, false, err
+	}
+	// An interview that is not there, or a job that never saw one, tells nothing.
+	changed := hash != "" && j.InputHash != "" && hash != j.InputHash
+	switch {
+	case j.State == tasks.Cancelled && !r.Anew, j.State == tasks.Dead && r.Passive:
+		return j, false, nil
+	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !kind.Builtin()):
+		j, err = l.insert(t, r, j.Revision+1, who)
+		return j, true, err
+	case j.State == tasks.Dead || j.State == tasks.Cancelled:
+		l.freshRun(j)
+		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
+			return nil, false, err
+		}
+		j.DueAt = l.dueFor(r)
+		return j, true, l.save(t, j)
+	}
+	return j, false, nil
+}
+
+func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
+	now := l.now()
+	j := &job{deadRetried: -1}
+	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
+	j.UserID, j.ReportID = r.Payload.Subject()
+	j.Priority, j.State, j.Delivery, j.Run = r.Priority, tasks.Accepted, 1, 1
+	if j.Priority == "" {
+		j.Priority = tasks.Default
+	}
+	j.Budget = l.cfg.Policies(j.Kind).Attempts
+	j.AcceptedAt, j.DueAt = now, l.dueFor(r)
+	if c, ok := r.Payload.(tasks.Custom); ok {
+		j.Data, j.InputHash = c.Data, dataHash(c.Data)
+	}
+	var data any // a nil []byte would be stored as an empty blob
+	if len(j.Data) > 0 {
+		data = []byte(j.Data)
+	}
+	res, err := t.exec(`INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), ms(now), j.InputHash, data)
+	if err != nil {
+		return nil, err
+	}
+	if j.seq, err = res.LastInsertId(); err != nil {
+		return nil, unavailable("accept", err)
+	}
+	t.after = append(t.after, l.notices.wake)
+	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+}
+
+// dueFor is when the relay may hand the job out; zero means now.
+func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
+	if r.RunAt.After(l.now()) {
+		return r.RunAt.UTC()
+	}
+	return due
+}
+
+// contentHash identifies what an attempt would evaluate now. It is empty when
+// the interview is not there.
+func (l *Ledger) contentHash(t *txn, p tasks.Payload) (string, error) {
+	if c, ok := p.(tasks.Custom); ok {
+		return dataHash(c.Data), nil
+	}
+	user, report := p.Subject()
+	var hash string
+	_, err := t.row([]any{&hash}, `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`, report, user)
+	return hash, err
+}
+
+func dataHash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

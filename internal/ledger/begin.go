@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"evalq/tasks"
+)
+
+// Begin answers a task's arrival at a worker. Only with tasks.Mine may the
+// worker run the job; the attempt is then on record before it starts, so a job
+// that kills its worker is counted.
+func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
+	var claim tasks.Claim
+	err := l.w.do(ctx, func(t *txn) error {
+		claim = tasks.Claim{}
+		j, err := t.find(`id = ?`, d.Job)
+		if err != nil {
+			return err
+		}
+		if j == nil {
+			claim.Outcome = tasks.Unknown
+			return nil
+		}
+		claim.Outcome, err = l.admit(t, j, d)
+		if err != nil || claim.Outcome != tasks.Mine {
+			return err
+		}
+		if err := l.start(t, j, d); err != nil {
+			return err
+		}
+		claim.Job, claim.Policy = j.Job, l.cfg.Policies(j.Kind)
+		return nil
+	})
+	if err != nil {
+		return tasks.Claim{}, fmt.Errorf("ledger: begin %s: %w", d.Job, err)
+	}
+	return claim, nil
+}
+
+// admit decides who may run; on tasks.Mine j is left in a state from which
+// running is a legal move.
+func (l *Ledger) admit(t *txn, j *job, d tasks.Delivery) (tasks.Outcome, error) {
+	if d.Number < j.Delivery {
+		return tasks.Settled, nil
+	}
+	// A number from the future means that the ledger is an older copy of the
+	// one that handed the task out.
+	j.Delivery = d.Number
+	switch j.State {
+	case tasks.Queued, tasks.Retrying:
+		return tasks.Mine, nil
+	case tasks.Accepted:
+		// The hand-over was taken back while its answer was lost.
+		return tasks.Mine, l.move(t, j, tasks.Queued, "relay", "found in Redis")
+	case tasks.Running:
+		return l.admitRunning(t, j)
+	case tasks.Dead:
+		return l.admitDead(t, j, d)
+	case tasks.Held:
+		// The relay delivers it again when it is due.
+		return tasks.Settled, nil
+	}
+	return tasks.Settled, nil
+}
+
+func (l *Ledger) admitRunning(t *txn, j *job) (tasks.Outcome, error) {
+	alive, err := l.alive(t, j.worker)
+	if err != nil || alive {
+		return tasks.Busy, err
+	}
+	// Its worker is gone; the loss is booked and the relay delivers it again.
+	return tasks.Settled, l.lose(t, j)
+}
+
+// admitDead tells an operator's run past our routes from Asynq bringing a task
+// back by itself: only the latter raises Asynq's count of retries.
+func (l *Ledger) admitDead(t *txn, j *job, d tasks.Delivery) (tasks.Outcome, error) {
+	if j.deadRetried != d.Retried || j.deadRetried < 0 {
+		j.deadRetried, j.chore = d.Retried, false
+		return tasks.Buried, l.save(t, j)
+	}
+	l.freshRun(j)
+	if err := l.move(t, j, tasks.Accepted, "operator", "run in Asynq"); err != nil {
+		return "", err
+	}
+	return tasks.Mine, l.move(t, j, tasks.Queued, "relay", "found in Redis")
+}
+
+func (l *Ledger) start(t *txn, j *job, d tasks.Delivery) error {
+	if err := l.move(t, j, tasks.Running, d.Worker, ""); err != nil {
+		return err
+	}
+	if j.Kind.Builtin() {
+		// An interview that changes after this line is a reason for the next
+		// revision, never a silent mix.
+		hash, err := l.contentHash(t, j.Payload())
+		if err != nil {
+			return err
+		}
+		j.InputHash = hash
+	}
+	j.Attempt++
+	j.StartedAt, j.worker, j.Progress = l.now(), d.Worker, tasks.Progress{Total: j.Progress.Total}
+	if _, err := t.exec(`INSERT INTO evalq_attempts (job_id, number, run, delivery, worker, started_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		j.ID, j.Attempt, j.Run, j.Delivery, d.Worker, ms(j.StartedAt)); err != nil {
+		return err
+	}
+	return l.save(t, j)
+}
+
+// lose books the death of the worker that ran j: back to the relay, or dead
+// when too many workers have died with it.
+func (l *Ledger) lose(t *txn, j *job) error {
+	worker := j.worker
+	saved, err := l.closeAttempt(t, j, "lost", false, &tasks.Failure{Class: tasks.ClassWorkerLost, Message: "the worker ended while it was at work"})
+	if err != nil {
+		return err
+	}
+	if j.CancelAsk {
+		if err := l.move(t, j, tasks.Cancelled, worker, "worker lost after cancel was asked"); err != nil {
+			return err
+		}
+		return l.save(t, j)
+	}
+	if saved == 0 {
+		j.Deaths++
+	}
+	if j.Deaths >= l.cfg.Policies(j.Kind).Deaths {
+		why := fmt.Sprintf("%d workers died with it", j.Deaths)
+		j.Error = &tasks.Failure{Class: tasks.ClassWorkerLost, Message: why}
+		j.Delivery++ // the old task may still be somewhere in Redis
+		return l.die(t, j, worker, why, -1)
+	}
+	if err := l.deliverAgain(t, j, worker, "worker lost"); err != nil {
+		return err
+	}
+	return l.save(t, j)
+}
+
+// die ends j. Retried is Asynq's count when a task of j is about to be
+// archived, or -1 when there is none: then the relay delivers one, so that the
+// job is seen among Asynq's archived tasks too.
+func (l *Ledger) die(t *txn, j *job, who, why string, retried int) error {
+	if err := l.move(t, j, tasks.Dead, who, why); err != nil {
+		return err
+	}
+	j.deadRetried, j.chore = retried, retried < 0
+	return l.save(t, j)
+}
+
+// closeAttempt ends the newest attempt and lets go of the steps it had claimed.
+// It answers how many steps the attempt has stored.
+func (l *Ledger) closeAttempt(t *txn, j *job, outcome string, charged bool, f *tasks.Failure) (saved int, err error) {
+	if _, err := t.row([]any{&saved}, `SELECT saved FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
+		return 0, err
+	}
+	if f == nil {
+		f = &tasks.Failure{}
+	}
+	if _, err := t.exec(`UPDATE evalq_attempts SET finished_at = ?, outcome = ?, charged = ?, class = ?, message = ?, stack = ? WHERE job_id = ? AND number = ?`,
+		ms(l.now()), outcome, charged, f.Class, f.Message, f.Stack, j.ID, j.Attempt); err != nil {
+		return 0, err
+	}
+	if _, err := t.exec(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt); err != nil {
+		return 0, err
+	}
+	return saved, l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "the other job let go")
+}
+
+// release sends every job of a report that is held for a reason on its way.
+func (l *Ledger) release(t *txn, user, report int64, hold tasks.Hold, who, why string) error {
+	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE report_id = ? AND user_id = ? AND state = 'held' AND hold = ?`, report, user, hold)
+	if err != nil {
+		return err
+	}
+	held, err := scanJobs(rows)
+	if err != nil {
+		return err
+	}
+	for _, j := range held {
+		if err := l.deliverAgain(t, j, who, why); err != nil {
+			return err
+		}
+		j.DueAt = at(0)
+		if err := l.save(t, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}

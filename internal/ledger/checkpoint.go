@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"evalq/tasks"
+)
+
+// ClaimStep asks for a paid step before it is paid for. The answer is its
+// stored outcome, or that another live attempt is at work on it, or a claim: the
+// zero Checkpoint. A claim ends with its attempt.
+func (l *Ledger) ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
+	var c tasks.Checkpoint
+	err := l.w.do(ctx, func(t *txn) error {
+		c = tasks.Checkpoint{}
+		j, err := t.fenced(f)
+		if err != nil {
+			return err
+		}
+		if j.CancelAsk {
+			return refuse(tasks.ErrCancelled)
+		}
+		c, err = l.claim(t, f, scope, name)
+		return err
+	})
+	if err != nil {
+		return tasks.Checkpoint{}, fmt.Errorf("ledger: claim step of %s: %w", f.Job, err)
+	}
+	return c, nil
+}
+
+func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
+	var owner string
+	var attempt int
+	var done int64
+	var value []byte
+	found, err := t.row([]any{&owner, &attempt, &done, &value},
+		`SELECT job_id, attempt, done_at, value FROM evalq_checkpoints WHERE scope = ? AND name = ?`, scope, name)
+	if err != nil {
+		return tasks.Checkpoint{}, err
+	}
+	if !found {
+		_, err := t.exec(`INSERT INTO evalq_checkpoints (scope, name, job_id, attempt, claimed_at) VALUES (?, ?, ?, ?, ?)`,
+			scope, name, f.Job, f.Attempt, ms(l.now()))
+		return tasks.Checkpoint{}, err
+	}
+	if done != 0 {
+		return tasks.Checkpoint{Done: true, Value: json.RawMessage(value)}, nil
+	}
+	if owner == f.Job && attempt == f.Attempt {
+		return tasks.Checkpoint{}, nil
+	}
+	taken, err := l.attemptLives(t, owner, attempt)
+	if err != nil {
+		return tasks.Checkpoint{}, err
+	}
+	if taken {
+		return tasks.Checkpoint{Taken: true, Owner: owner}, nil
+	}
+	_, err = t.exec(`UPDATE evalq_checkpoints SET job_id = ?, attempt = ?, claimed_at = ? WHERE scope = ? AND name = ?`,
+		f.Job, f.Attempt, ms(l.now()), scope, name)
+	return tasks.Checkpoint{}, err
+}
+
+func (l *Ledger) attemptLives(t *txn, id string, attempt int) (bool, error) {
+	j, err := t.find(`id = ?`, id)
+	if err != nil || j == nil || j.State != tasks.Running || j.Attempt != attempt {
+		return false, err
+	}
+	return l.alive(t, j.worker)
+}
+
+// SaveStep stores the outcome of a claimed step and counts it for the attempt.
+// Jobs that wait for an answer of the same report are sent on their way.
+func (l *Ledger) SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		j, err := t.fenced(f)
+		if err != nil {
+			return err
+		}
+		res, err := t.exec(`UPDATE evalq_checkpoints SET value = ?, done_at = ? WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
+			[]byte(value), ms(l.now()), scope, name, f.Job, f.Attempt)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return refuse(fmt.Errorf("the step is not claimed by attempt %d: %w", f.Attempt, tasks.ErrStale))
+		}
+		if _, err := t.exec(`UPDATE evalq_attempts SET saved = saved + 1 WHERE job_id = ? AND number = ?`, f.Job, f.Attempt); err != nil {
+			return err
+		}
+		return l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "an answer was finished")
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: save step of %s: %w", f.Job, err)
+	}
+	return nil
+}
+
+// DropStep gives a claim back when its step failed, so that another job need
+// not wait for the end of the attempt.
+func (l *Ledger) DropStep(ctx context.Context, f tasks.Fence, scope, name string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
+			scope, name, f.Job, f.Attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: drop step of %s: %w", f.Job, err)
+	}
+	return nil
+}

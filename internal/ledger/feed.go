@@ -1,0 +1,327 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"evalq/tasks"
+)
+
+// feedChunk bounds how many jobs one call of Feed hands out, so that other
+// writes get their turn between two.
+const feedChunk = 200
+
+// Window says how full a queue may be.
+type Window struct {
+	PerUser int // waiting tasks of one user in the queue
+	Total   int // waiting tasks in the queue
+	// After is the user at whom the round robin goes on; Feed answers the next.
+	After int64
+}
+
+// Fed is what Feed hands out.
+type Fed struct {
+	Jobs  []tasks.Job
+	After int64
+	More  bool // ready jobs may be left that fit the window
+}
+
+// Feed moves ready jobs of a queue to queued, within the window and round robin
+// by user, in each user's order of acceptance. The caller puts them into Asynq
+// in the order given. It moves them before that, so that a worker that gets one
+// finds it queued; a job that never arrives in Asynq is found by InRedis.
+func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fed, error) {
+	var fed Fed
+	err := l.w.do(ctx, func(t *txn) error {
+		fed = Fed{After: win.After}
+		waiting, total, err := t.waiting(queue)
+		if err != nil {
+			return err
+		}
+		free := min(win.Total-total, feedChunk)
+		if free <= 0 {
+			return nil
+		}
+		picked, err := t.pick(queue, win, waiting, free)
+		if err != nil {
+			return err
+		}
+		fed.After, fed.More = picked.after, picked.more
+		for _, j := range picked.interleave(free) {
+			if err := l.move(t, j, tasks.Queued, "relay", ""); err != nil {
+				return err
+			}
+			if err := l.save(t, j); err != nil {
+				return err
+			}
+			fed.Jobs = append(fed.Jobs, j.Job)
+		}
+		return nil
+	})
+	if err != nil {
+		return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
+	}
+	return fed, nil
+}
+
+// waiting counts the queued jobs of a queue by user.
+func (t *txn) waiting(queue tasks.Priority) (map[int64]int, int, error) {
+	rows, err := t.query(`SELECT user_id, count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0 GROUP BY user_id`, queue)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	byUser, total := map[int64]int{}, 0
+	for rows.Next() {
+		var user int64
+		var n int
+		if err := rows.Scan(&user, &n); err != nil {
+			return nil, 0, unavailable("read", err)
+		}
+		byUser[user] = n
+		total += n
+	}
+	return byUser, total, rows.Err()
+}
+
+// hand is what pick found: each user's ready jobs, in the order of the round.
+type hand struct {
+	users [][]*job
+	after int64
+	more  bool
+}
+
+// pick visits users with ready jobs from win.After on, round and round the ids,
+// each at most once. Skipping from user to user along the index costs the same
+// whether a user has one job waiting or a million.
+func (t *txn) pick(queue tasks.Priority, win Window, waiting map[int64]int, free int) (hand, error) {
+	h := hand{after: win.After}
+	found, wrapped, first := 0, false, int64(0)
+	for found < free {
+		user, ok, err := t.nextUser(queue, h.after)
+		if err != nil {
+			return hand{}, err
+		}
+		if !ok {
+			if wrapped || h.after == 0 {
+				return h, nil
+			}
+			wrapped, h.after = true, 0
+			continue
+		}
+		if user == first || (wrapped && user > win.After) {
+			return h, nil
+		}
+		if first == 0 {
+			first = user
+		}
+		h.after = user
+		quota := min(win.PerUser-waiting[user], free)
+		if quota <= 0 {
+			continue
+		}
+		rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs
+			WHERE state = 'accepted' AND queue = ? AND due_at = 0 AND user_id = ? ORDER BY seq LIMIT ?`, queue, user, quota)
+		if err != nil {
+			return hand{}, err
+		}
+		jobs, err := scanJobs(rows)
+		if err != nil {
+			return hand{}, err
+		}
+		h.users = append(h.users, jobs)
+		found += len(jobs)
+	}
+	h.more = true
+	return h, nil
+}
+
+func (t *txn) nextUser(queue tasks.Priority, after int64) (user int64, ok bool, err error) {
+	ok, err = t.row([]any{&user}, `SELECT user_id FROM evalq_jobs
+		WHERE state = 'accepted' AND queue = ? AND due_at = 0 AND user_id > ? ORDER BY user_id LIMIT 1`, queue, after)
+	return user, ok, err
+}
+
+// interleave deals one job of each user in turn, n at the most.
+func (h hand) interleave(n int) []*job {
+	var out []*job
+	for round := 0; ; round++ {
+		dealt := false
+		for _, jobs := range h.users {
+			if round >= len(jobs) {
+				continue
+			}
+			if len(out) == n {
+				return out
+			}
+			out, dealt = append(out, jobs[round]), true
+		}
+		if !dealt {
+			return out
+		}
+	}
+}
+
+// Unfeed takes back a hand-over that did not reach Redis. It changes nothing
+// when the job has moved on.
+func (l *Ledger) Unfeed(ctx context.Context, ids []string, why string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		for _, id := range ids {
+			j, err := t.find(`id = ?`, id)
+			if err != nil {
+				return err
+			}
+			if j == nil || j.State != tasks.Queued {
+				continue
+			}
+			if err := l.move(t, j, tasks.Accepted, "relay", why); err != nil {
+				return err
+			}
+			if err := l.save(t, j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: take back: %w", err)
+	}
+	return nil
+}
+
+// Ripen makes ready what has become due: accepted jobs whose time has come, and
+// held jobs that are to be looked at again. It answers how many.
+func (l *Ledger) Ripen(ctx context.Context) (ripe int, err error) {
+	err = l.w.do(ctx, func(t *txn) error {
+		now := ms(l.now())
+		res, err := t.exec(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?`, now)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return unavailable("ripen", err)
+		}
+		rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE state = 'held' AND due_at <= ? LIMIT ?`, now, feedChunk)
+		if err != nil {
+			return err
+		}
+		held, err := scanJobs(rows)
+		if err != nil {
+			return err
+		}
+		for _, j := range held {
+			if err := l.deliverAgain(t, j, "relay", "due"); err != nil {
+				return err
+			}
+			j.DueAt = at(0)
+			if err := l.save(t, j); err != nil {
+				return err
+			}
+		}
+		ripe = int(n) + len(held)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: ripen: %w", err)
+	}
+	return ripe, nil
+}
+
+// AnyRipe reports whether Ripen would find something. It only reads.
+func (l *Ledger) AnyRipe(ctx context.Context) (bool, error) {
+	var n int
+	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
+		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?)`, ms(l.now()), ms(l.now())).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("ledger: look for due jobs: %w", err)
+	}
+	return n != 0, nil
+}
+
+// InRedis lists, a page at a time in order of acceptance, the jobs that should
+// have a task in Asynq that no worker holds: queued, and retrying ones. Age
+// leaves out those that moved less than that many milliseconds ago, and
+// retrying ones that are not overdue by as much.
+func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int) (jobs []tasks.Job, next int64, err error) {
+	before := ms(l.now()) - age
+	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
+		WHERE state IN ('queued', 'retrying') AND seq > ? AND (state = 'queued' AND moved_at <= ? OR state = 'retrying' AND (? = 0 OR due_at <= ?)) ORDER BY seq LIMIT ?`,
+		after, before, age, before, limit)
+	if err != nil {
+		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
+	}
+	found, err := scanJobs(rows)
+	if err != nil {
+		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
+	}
+	for _, j := range found {
+		jobs, next = append(jobs, j.Job), j.seq
+	}
+	return jobs, next, nil
+}
+
+// Redeliver raises the delivery of a queued or retrying job whose task was lost
+// in Redis. It changes nothing when the job has moved on from that delivery. A
+// retrying job keeps its time.
+func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		j, err := t.byID(id)
+		if err != nil {
+			return err
+		}
+		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) {
+			return nil
+		}
+		if err := l.deliverAgain(t, j, "relay", why); err != nil {
+			return err
+		}
+		return l.save(t, j)
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: redeliver %s: %w", id, err)
+	}
+	return nil
+}
+
+// Chores lists finished jobs whose tasks in Redis are not as they should be: a
+// dead job that Asynq has no task of, which belongs among its archived ones,
+// and a cancelled job whose task still waits there.
+func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
+	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE chore = 1 ORDER BY seq LIMIT ?`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: read chores: %w", err)
+	}
+	found, err := scanJobs(rows)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: read chores: %w", err)
+	}
+	out := make([]tasks.Job, len(found))
+	for i, j := range found {
+		out[i] = j.Job
+	}
+	return out, nil
+}
+
+// ChoreDone notes that Redis is right for the job at that delivery.
+func (l *Ledger) ChoreDone(ctx context.Context, id string, delivery int) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`UPDATE evalq_jobs SET chore = 0 WHERE id = ? AND delivery = ?`, id, delivery)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: note chore of %s: %w", id, err)
+	}
+	return nil
+}
+
+// AnyReady reports whether Feed would find a job in the queue, the window
+// aside. It only reads.
+func (l *Ledger) AnyReady(ctx context.Context, queue tasks.Priority) (bool, error) {
+	var n int
+	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND queue = ? AND due_at = 0)`, queue).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("ledger: look for ready jobs: %w", err)
+	}
+	return n != 0, nil
+}

@@ -1,0 +1,222 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"evalq/tasks"
+)
+
+// Complete stores the result and the state in one transaction. It refuses with
+// tasks.ErrStale when another attempt has taken over, and with
+// tasks.ErrCancelled when the job was cancelled meanwhile: then the attempt is
+// closed as cancelled and nothing is stored.
+func (l *Ledger) Complete(ctx context.Context, f tasks.Fence, fin tasks.Finish) error {
+	cancelled := false
+	err := l.w.do(ctx, func(t *txn) error {
+		cancelled = false
+		j, err := t.fenced(f)
+		if err != nil {
+			return err
+		}
+		if j.CancelAsk {
+			cancelled = true
+			return l.endCancelled(t, j, f.Worker)
+		}
+		to, why := tasks.Succeeded, ""
+		if fin.Skipped != "" {
+			to, why, j.Skipped = tasks.Skipped, fin.Skipped, fin.Skipped
+		} else if _, err := t.exec(`INSERT INTO evalq_results (job_id, attempt, judge, body, created_at) VALUES (?, ?, ?, ?, ?)`,
+			j.ID, j.Attempt, fin.Judge, []byte(fin.Result), ms(l.now())); err != nil {
+			return err
+		}
+		if _, err := l.closeAttempt(t, j, string(to), false, nil); err != nil {
+			return err
+		}
+		j.Judge, j.Error = fin.Judge, nil
+		if err := l.move(t, j, to, f.Worker, why); err != nil {
+			return err
+		}
+		return l.save(t, j)
+	})
+	if err == nil && cancelled {
+		err = tasks.ErrCancelled
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: complete %s: %w", f.Job, err)
+	}
+	return nil
+}
+
+// fenced reads the job of a running attempt. A fence that is not the newest is
+// refused.
+func (t *txn) fenced(f tasks.Fence) (*job, error) {
+	j, err := t.byID(f.Job)
+	if err != nil {
+		return nil, err
+	}
+	if j.State != tasks.Running || j.Attempt != f.Attempt || j.worker != f.Worker {
+		return nil, refuse(fmt.Errorf("attempt %d: %w", f.Attempt, tasks.ErrStale))
+	}
+	return j, nil
+}
+
+func (l *Ledger) endCancelled(t *txn, j *job, who string) error {
+	if _, err := l.closeAttempt(t, j, string(tasks.Cancelled), false, nil); err != nil {
+		return err
+	}
+	if err := l.move(t, j, tasks.Cancelled, who, "stopped as asked"); err != nil {
+		return err
+	}
+	return l.save(t, j)
+}
+
+// Fail ends an attempt that did not finish and decides what becomes of the job:
+// retrying after a delay, held, handed back, cancelled, or dead when its budget
+// or its time is used up. Dead is never written while a try is left.
+func (l *Ledger) Fail(ctx context.Context, f tasks.Fence, tr tasks.Trouble) (tasks.Verdict, error) {
+	var v tasks.Verdict
+	err := l.w.do(ctx, func(t *txn) error {
+		j, err := t.fenced(f)
+		if err != nil {
+			return err
+		}
+		v, err = l.judgeTrouble(t, j, tr)
+		return err
+	})
+	if err != nil {
+		return tasks.Verdict{}, fmt.Errorf("ledger: fail %s: %w", f.Job, err)
+	}
+	return v, nil
+}
+
+func (l *Ledger) judgeTrouble(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
+	worker := j.worker
+	switch {
+	case j.CancelAsk || tr.Cancelled:
+		return tasks.Verdict{State: tasks.Cancelled}, l.endCancelled(t, j, worker)
+	case tr.HandBack:
+		if _, err := l.closeAttempt(t, j, string(tasks.Accepted), false, nil); err != nil {
+			return tasks.Verdict{}, err
+		}
+		if err := l.deliverAgain(t, j, worker, "handed back at shutdown"); err != nil {
+			return tasks.Verdict{}, err
+		}
+		return tasks.Verdict{State: tasks.Accepted}, l.save(t, j)
+	case tr.Hold != tasks.HoldNone:
+		return l.hold(t, j, tr)
+	}
+	return l.retryOrDie(t, j, tr)
+}
+
+func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
+	now, worker := l.now(), j.worker
+	wait := tr.HoldFor
+	if wait <= 0 {
+		wait = 2 * time.Second
+	}
+	if tr.Hold == tasks.HoldInterviewMissing {
+		if j.holdSince == 0 {
+			j.holdSince = ms(now)
+		}
+		wait = at(j.holdSince).Add(l.cfg.InterviewWait).Sub(now)
+		if wait <= 0 {
+			j.Error = &tasks.Failure{Class: tasks.ClassInterviewMissing, Message: "the interview did not arrive within " + l.cfg.InterviewWait.String()}
+			if _, err := l.closeAttempt(t, j, string(tasks.Dead), false, j.Error); err != nil {
+				return tasks.Verdict{}, err
+			}
+			return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
+		}
+	}
+	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {
+		return tasks.Verdict{}, err
+	}
+	if err := l.move(t, j, tasks.Held, worker, string(tr.Hold)); err != nil {
+		return tasks.Verdict{}, err
+	}
+	j.Hold, j.DueAt = tr.Hold, now.Add(wait)
+	return tasks.Verdict{State: tasks.Held}, l.save(t, j)
+}
+
+func (l *Ledger) retryOrDie(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
+	now, p, worker := l.now(), l.cfg.Policies(j.Kind), j.worker
+	failure := tr.Failure
+	if failure.Class == "" {
+		failure.Class = tasks.ClassInternal
+	}
+	var saved int
+	if _, err := t.row([]any{&saved}, `SELECT saved FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
+		return tasks.Verdict{}, err
+	}
+	v := tasks.Verdict{State: tasks.Retrying}
+	class := failure.Class
+	failures := 1
+	switch {
+	case class.Permanent():
+		v.State = tasks.Dead
+	case class.Transient():
+		if j.transientSince == 0 {
+			j.transientSince = ms(now)
+		}
+		j.transients++
+		failures = j.transients
+		if now.Sub(at(j.transientSince)) >= p.TransientFor {
+			v.State = tasks.Dead
+		}
+	case saved > 0:
+		// It got further than the attempt before: free.
+	default:
+		j.Charged++
+		v.Charged = true
+		failures = j.Charged
+		if j.Charged >= p.Attempts {
+			v.State = tasks.Dead
+		}
+	}
+	if _, err := l.closeAttempt(t, j, string(v.State), v.Charged, &failure); err != nil {
+		return tasks.Verdict{}, err
+	}
+	j.Error = &tasks.Failure{Class: class, Message: failure.Message}
+	if v.State == tasks.Dead {
+		return v, l.die(t, j, worker, string(class), tr.Retried)
+	}
+	v.Delay = max(p.Backoff(failures, l.cfg.Jitter()), tr.After)
+	if err := l.move(t, j, tasks.Retrying, worker, string(class)); err != nil {
+		return tasks.Verdict{}, err
+	}
+	j.DueAt = now.Add(v.Delay)
+	return v, l.save(t, j)
+}
+
+// Progress records how far a running attempt is. It is a sign of life, and
+// answers tasks.ErrStale or tasks.ErrCancelled when the attempt should stop.
+func (l *Ledger) Progress(ctx context.Context, f tasks.Fence, p tasks.Progress) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		j, err := t.fenced(f)
+		if err != nil {
+			return err
+		}
+		if j.CancelAsk {
+			return refuse(tasks.ErrCancelled)
+		}
+		_, err = t.exec(`UPDATE evalq_jobs SET done = ?, kept = ?, total = ? WHERE seq = ?`, p.Done, p.Kept, p.Total, j.seq)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: progress %s: %w", f.Job, err)
+	}
+	return nil
+}
+
+// Stuck marks an attempt whose handler is long past its limit, with its stack.
+func (l *Ledger) Stuck(ctx context.Context, f tasks.Fence, stack string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`UPDATE evalq_attempts SET stuck = 1, stack = ? WHERE job_id = ? AND number = ?`, stack, f.Job, f.Attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: mark stuck %s: %w", f.Job, err)
+	}
+	return nil
+}

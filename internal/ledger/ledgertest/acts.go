@@ -1,0 +1,270 @@
+package ledgertest
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"evalq/internal/ledger"
+	"evalq/tasks"
+)
+
+func cancelWaiting(w *world) {
+	queued := w.accept(report(7, 1))
+	w.feed()
+	accepted := w.accept(report(7, 2))
+	for _, j := range []tasks.Job{queued, accepted} {
+		got, err := w.Cancel(w.ctx, j.ID, "op", "not needed")
+		w.must(err)
+		if got.State != tasks.Cancelled {
+			w.t.Fatalf("got %s", got.State)
+		}
+		if _, err := w.Cancel(w.ctx, j.ID, "op", ""); err != nil {
+			w.t.Fatalf("cancelled twice: %v", err)
+		}
+		w.wantLegalHistory(j.ID)
+	}
+	if c := w.begin(queued); c.Outcome != tasks.Settled {
+		w.t.Fatalf("its task is %q", c.Outcome)
+	}
+	chores, err := w.Chores(w.ctx, 10)
+	w.must(err)
+	if len(chores) != 1 || chores[0].ID != queued.ID {
+		w.t.Fatalf("chores %+v: only the queued one has a task to remove", chores)
+	}
+	w.must(w.ChoreDone(w.ctx, queued.ID, queued.Delivery))
+	if chores, err = w.Chores(w.ctx, 10); err != nil || len(chores) != 0 {
+		w.t.Fatalf("chores left: %+v, %v", chores, err)
+	}
+}
+
+func cancelRunningIsFinal(w *world) {
+	ends := []func(tasks.Fence) error{
+		func(f tasks.Fence) error {
+			return w.Complete(w.ctx, f, tasks.Finish{Result: json.RawMessage(`1`)})
+		},
+		func(f tasks.Fence) error {
+			v, err := w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassInternal}})
+			if v.State != tasks.Cancelled {
+				w.t.Errorf("a failure after cancel leads to %s", v.State)
+			}
+			return err
+		},
+	}
+	for i, end := range ends {
+		j, f := w.running(report(7, int64(i+1)))
+		got, err := w.Cancel(w.ctx, j.ID, "op", "")
+		w.must(err)
+		if got.State != tasks.Running || !got.CancelAsk {
+			w.t.Fatalf("asked: %+v", got)
+		}
+		asked, err := w.AskedToStop(w.ctx, worker)
+		w.must(err)
+		if !slices.Contains(asked, f) {
+			w.t.Fatalf("asked to stop: %v", asked)
+		}
+		if err := w.Progress(w.ctx, f, tasks.Progress{}); !errors.Is(err, tasks.ErrCancelled) {
+			w.t.Fatalf("progress after cancel: %v", err)
+		}
+		if err := end(f); err != nil && !errors.Is(err, tasks.ErrCancelled) {
+			w.t.Fatal(err)
+		}
+		if got := w.wantState(j.ID, tasks.Cancelled); got.Result != nil {
+			w.t.Fatalf("a cancelled job has a result")
+		}
+		w.wantLegalHistory(j.ID)
+	}
+}
+
+func retryByHand(w *world) {
+	j, f := w.running(report(7, 42))
+	w.fail(f, tasks.ClassInternal)
+	got, err := w.Retry(w.ctx, j.ID, "op", "try now")
+	w.must(err)
+	if got.State != tasks.Accepted || got.Charged != 0 || got.Delivery != 2 || !got.DueAt.IsZero() || got.Run != 2 {
+		w.t.Fatalf("retried as %+v", got)
+	}
+	w.feed()
+	_, f = w.start(j.ID)
+	w.complete(f)
+	w.wantLegalHistory(j.ID)
+}
+
+func forbiddenActs(w *world) {
+	j, f := w.running(report(7, 42))
+	wantConflict := func(what string, err error) {
+		w.t.Helper()
+		if !errors.Is(err, tasks.ErrConflict) {
+			w.t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := w.Retry(w.ctx, j.ID, "op", "")
+	wantConflict("retry while running", err)
+	_, err = w.Archive(w.ctx, j.ID, "op", "")
+	wantConflict("archive while running", err)
+	w.complete(f)
+	_, err = w.Retry(w.ctx, j.ID, "op", "")
+	wantConflict("retry after success", err)
+	_, err = w.Cancel(w.ctx, j.ID, "op", "")
+	wantConflict("cancel after success", err)
+	if _, err := w.Retry(w.ctx, "nobody", "op", ""); !errors.Is(err, tasks.ErrNotFound) {
+		w.t.Errorf("retry of nothing: %v", err)
+	}
+}
+
+func archiveAndRevive(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	got, err := w.Archive(w.ctx, j.ID, "ann", "broken")
+	w.must(err)
+	if got.State != tasks.Dead || got.Error.Class != tasks.ClassOperator {
+		w.t.Fatalf("archived as %+v", got)
+	}
+	if _, err := w.Archive(w.ctx, j.ID, "ann", ""); err != nil {
+		w.t.Fatalf("archived twice: %v", err)
+	}
+	if got, err = w.Retry(w.ctx, j.ID, "ann", ""); err != nil || got.State != tasks.Accepted {
+		w.t.Fatalf("revived: %+v, %v", got, err)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func forcedRun(w *world) {
+	j, f := w.running(report(7, 42))
+	_, err := w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassNotAssessable}, Retried: 2})
+	w.must(err)
+	arrive := func(retried int) tasks.Outcome {
+		c, err := w.Begin(w.ctx, tasks.Delivery{Job: j.ID, Number: j.Delivery, Worker: worker, Retried: retried})
+		w.must(err)
+		return c.Outcome
+	}
+	// Asynq's recovery of a task whose archiving failed raises the count.
+	if got := arrive(3); got != tasks.Buried {
+		w.t.Fatalf("Asynq's own redelivery is %q", got)
+	}
+	if got := arrive(3); got != tasks.Mine {
+		w.t.Fatalf("an operator's run is %q", got)
+	}
+	if got := w.wantState(j.ID, tasks.Running); got.Run != 2 || got.Charged != 0 {
+		w.t.Fatalf("it runs as %+v", got)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func usersTakeTurns(w *world) {
+	for i := int64(1); i <= 20; i++ {
+		w.accept(report(1, i))
+	}
+	w.accept(report(2, 100))
+	w.accept(report(3, 200))
+	w.accept(report(3, 201))
+	fed, err := w.Feed(w.ctx, tasks.Default, ledger.Window{PerUser: 8, Total: 100})
+	w.must(err)
+	var users []int64
+	for _, j := range fed.Jobs {
+		users = append(users, j.UserID)
+	}
+	want := []int64{1, 2, 3, 1, 3, 1, 1, 1, 1, 1, 1}
+	if !slices.Equal(users, want) {
+		w.t.Fatalf("handed out to %v, want %v", users, want)
+	}
+	for i, j := range fed.Jobs[5:] {
+		if j.ReportID != int64(i+3) {
+			w.t.Fatalf("user 1 is served out of order: %d", j.ReportID)
+		}
+	}
+}
+
+func windowBounds(w *world) {
+	for i := int64(1); i <= 30; i++ {
+		w.accept(report(1, i))
+		w.accept(report(2, 100+i))
+	}
+	win := ledger.Window{PerUser: 8, Total: 12}
+	fed, err := w.Feed(w.ctx, tasks.Default, win)
+	w.must(err)
+	if len(fed.Jobs) != 12 {
+		w.t.Fatalf("%d handed out, want 12", len(fed.Jobs))
+	}
+	if fed, err = w.Feed(w.ctx, tasks.Default, win); err != nil || len(fed.Jobs) != 0 {
+		w.t.Fatalf("a full window got %d more, %v", len(fed.Jobs), err)
+	}
+	win.Total = 100
+	fed, err = w.Feed(w.ctx, tasks.Default, win)
+	w.must(err)
+	if len(fed.Jobs) != 4 {
+		w.t.Fatalf("%d handed out, want 4: each user has at most 8", len(fed.Jobs))
+	}
+}
+
+func roundGoesOn(w *world) {
+	for user := int64(1); user <= 6; user++ {
+		w.accept(report(user, user*10+1))
+		w.accept(report(user, user*10+2))
+	}
+	var users []int64
+	win := ledger.Window{PerUser: 1}
+	for range 12 {
+		win.Total = len(users) + 1
+		win.PerUser = 2
+		fed, err := w.Feed(w.ctx, tasks.Default, win)
+		w.must(err)
+		if len(fed.Jobs) != 1 {
+			w.t.Fatalf("%d handed out, want 1", len(fed.Jobs))
+		}
+		users, win.After = append(users, fed.Jobs[0].UserID), fed.After
+	}
+	if want := []int64{1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}; !slices.Equal(users, want) {
+		w.t.Fatalf("handed out to %v, want %v", users, want)
+	}
+}
+
+func runAt(w *world) {
+	r := report(7, 42)
+	r.RunAt = w.clock.Now().Add(time.Hour)
+	j := w.accept(r)
+	if fed := w.feed(); len(fed) != 0 {
+		w.t.Fatal("handed out before its time")
+	}
+	w.clock.pass(time.Hour - time.Millisecond)
+	if any, err := w.AnyRipe(w.ctx); err != nil || any {
+		w.t.Fatalf("ripe too soon: %v, %v", any, err)
+	}
+	w.clock.pass(time.Millisecond)
+	if any, err := w.AnyRipe(w.ctx); err != nil || !any {
+		w.t.Fatalf("not ripe: %v, %v", any, err)
+	}
+	_, err := w.Ripen(w.ctx)
+	w.must(err)
+	if fed := w.feed(); len(fed) != 1 || fed[0].ID != j.ID {
+		w.t.Fatalf("handed out %+v", fed)
+	}
+}
+
+func redeliver(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	jobs, _, err := w.InRedis(w.ctx, 0, 0, 10)
+	w.must(err)
+	if len(jobs) != 1 || jobs[0].ID != j.ID {
+		w.t.Fatalf("in Redis: %+v", jobs)
+	}
+	if jobs, _, err = w.InRedis(w.ctx, 0, 30_000, 10); err != nil || len(jobs) != 0 {
+		w.t.Fatalf("a fresh task is suspected: %+v, %v", jobs, err)
+	}
+	w.must(w.Redeliver(w.ctx, j.ID, 1, "lost"))
+	w.must(w.Redeliver(w.ctx, j.ID, 1, "lost")) // seen twice, done once
+	if got := w.wantState(j.ID, tasks.Accepted); got.Delivery != 2 {
+		w.t.Fatalf("delivery %d", got.Delivery)
+	}
+	w.feed()
+	_, f := w.start(j.ID)
+	w.fail(f, tasks.ClassInternal)
+	due := w.get(j.ID).DueAt
+	w.must(w.Redeliver(w.ctx, j.ID, 2, "lost"))
+	if got := w.wantState(j.ID, tasks.Accepted); got.DueAt != due {
+		w.t.Fatalf("a retrying job lost its time: %s, want %s", got.DueAt, due)
+	}
+	w.wantLegalHistory(j.ID)
+}

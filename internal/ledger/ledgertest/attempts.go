@@ -1,0 +1,334 @@
+package ledgertest
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"evalq/tasks"
+)
+
+func olderDeliverySettled(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	_, err := w.Retry(w.ctx, j.ID, "op", "")
+	w.must(err)
+	if c := w.begin(j); c.Outcome != tasks.Settled {
+		w.t.Fatalf("an older delivery is %q", c.Outcome)
+	}
+	w.wantState(j.ID, tasks.Accepted)
+}
+
+func secondArrivalIsBusy(w *world) {
+	j, _ := w.running(report(7, 42))
+	if c := w.begin(j); c.Outcome != tasks.Busy {
+		w.t.Fatalf("a second arrival is %q", c.Outcome)
+	}
+	if got := w.wantState(j.ID, tasks.Running); got.Attempt != 1 {
+		w.t.Fatalf("attempt %d", got.Attempt)
+	}
+}
+
+func unknownTask(w *world) {
+	if c := w.begin(tasks.Job{ID: tasks.NewID(w.clock.Now()), Delivery: 1}); c.Outcome != tasks.Unknown {
+		w.t.Fatalf("got %q", c.Outcome)
+	}
+}
+
+func takenBackStillBegun(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	w.must(w.Unfeed(w.ctx, []string{j.ID}, "no answer"))
+	w.wantState(j.ID, tasks.Accepted)
+	if c := w.begin(j); c.Outcome != tasks.Mine {
+		w.t.Fatalf("got %q", c.Outcome)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func resultStoredOnce(w *world) {
+	j, f := w.running(report(7, 42))
+	w.complete(f)
+	got := w.wantState(j.ID, tasks.Succeeded)
+	if string(got.Result) != `{"score":1}` || got.Judge != "j/1" || got.FinishedAt.IsZero() {
+		w.t.Fatalf("stored %+v", got)
+	}
+	err := w.Complete(w.ctx, f, tasks.Finish{Result: json.RawMessage(`{"score":2}`)})
+	if !errors.Is(err, tasks.ErrStale) {
+		w.t.Fatalf("a second result: %v", err)
+	}
+	if again := w.get(j.ID); string(again.Result) != `{"score":1}` {
+		w.t.Fatalf("the result became %s", again.Result)
+	}
+	if c := w.begin(j); c.Outcome != tasks.Settled {
+		w.t.Fatalf("a redelivery after success is %q", c.Outcome)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func zombieRefused(w *world) {
+	j, old := w.running(report(7, 42))
+	w.clock.pass(time.Minute) // its worker falls silent
+	lost, err := w.Recover(w.ctx, false)
+	w.must(err)
+	if lost != 1 {
+		w.t.Fatalf("%d attempts were lost", lost)
+	}
+	w.must(w.Beat(w.ctx, worker, false))
+	w.feed()
+	_, fresh := w.start(j.ID)
+	for what, err := range map[string]error{
+		"complete": w.Complete(w.ctx, old, tasks.Finish{Result: json.RawMessage(`1`)}),
+		"progress": w.Progress(w.ctx, old, tasks.Progress{Total: 3}),
+		"save":     w.SaveStep(w.ctx, old, "s", "k", json.RawMessage(`1`)),
+	} {
+		if !errors.Is(err, tasks.ErrStale) {
+			w.t.Errorf("%s by a zombie: %v", what, err)
+		}
+	}
+	if _, err := w.Fail(w.ctx, old, tasks.Trouble{}); !errors.Is(err, tasks.ErrStale) {
+		w.t.Errorf("fail by a zombie: %v", err)
+	}
+	w.complete(fresh)
+	w.wantLegalHistory(j.ID)
+}
+
+func deadOnlyAfterLast(w *world) {
+	j, f := w.running(report(7, 42))
+	for n := 1; ; n++ {
+		v := w.fail(f, tasks.ClassInvalidOutput)
+		if n == 5 {
+			if v.State != tasks.Dead {
+				w.t.Fatalf("after 5 failures: %s", v.State)
+			}
+			break
+		}
+		want := time.Duration(float64(2*time.Second)*0.5) << (n - 1)
+		if v.State != tasks.Retrying || !v.Charged || v.Delay != want {
+			w.t.Fatalf("after failure %d: %+v, want retrying in %s", n, v, want)
+		}
+		_, f = w.start(j.ID)
+	}
+	got := w.wantState(j.ID, tasks.Dead)
+	if got.Charged != 5 || got.Error.Class != tasks.ClassInvalidOutput {
+		w.t.Fatalf("dead as %+v", got)
+	}
+	attempts, err := w.Attempts(w.ctx, j.ID)
+	w.must(err)
+	if len(attempts) != 5 || attempts[0].Error.Message != "because" || attempts[0].Worker != worker || !attempts[4].Charged || attempts[4].Outcome != "dead" {
+		w.t.Fatalf("attempts %+v", attempts)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func transientBoundedByTime(w *world) {
+	j, f := w.running(report(7, 42))
+	for range 20 {
+		if v := w.fail(f, tasks.ClassUnavailable); v.State != tasks.Retrying || v.Charged {
+			w.t.Fatalf("a transient error: %+v", v)
+		}
+		_, f = w.start(j.ID)
+	}
+	w.clock.pass(24 * time.Hour)
+	w.must(w.Beat(w.ctx, worker, false))
+	if v := w.fail(f, tasks.ClassRateLimited); v.State != tasks.Dead {
+		w.t.Fatalf("after 24 hours: %+v", v)
+	}
+	// A revived job has its time from its own first error.
+	_, err := w.Retry(w.ctx, j.ID, "op", "")
+	w.must(err)
+	w.feed()
+	_, f = w.start(j.ID)
+	if v := w.fail(f, tasks.ClassRateLimited); v.State != tasks.Retrying {
+		w.t.Fatalf("the first error of a new run: %+v", v)
+	}
+}
+
+func permanentDeadAtOnce(w *world) {
+	j, f := w.running(report(7, 42))
+	if v := w.fail(f, tasks.ClassNotAssessable); v.State != tasks.Dead {
+		w.t.Fatalf("got %+v", v)
+	}
+	if got := w.wantState(j.ID, tasks.Dead); got.Charged != 0 {
+		w.t.Fatalf("charged %d", got.Charged)
+	}
+}
+
+func savedAttemptIsFree(w *world) {
+	_, f := w.running(report(7, 42))
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	w.must(w.SaveStep(w.ctx, f, "s", "a", json.RawMessage(`1`)))
+	if v := w.fail(f, tasks.ClassInternal); v.Charged || v.State != tasks.Retrying {
+		w.t.Fatalf("got %+v", v)
+	}
+}
+
+func retryAfterRespected(w *world) {
+	j, f := w.running(report(7, 42))
+	v, err := w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassRateLimited}, After: 90 * time.Second})
+	w.must(err)
+	if v.Delay != 90*time.Second || w.get(j.ID).DueAt != w.clock.Now().Add(90*time.Second) {
+		w.t.Fatalf("got %+v", v)
+	}
+}
+
+func missingInterviewHolds(w *world) {
+	j, f := w.running(report(7, 42))
+	v, err := w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+	w.must(err)
+	got := w.wantState(j.ID, tasks.Held)
+	if v.State != tasks.Held || got.Hold != tasks.HoldInterviewMissing || got.Charged != 0 {
+		w.t.Fatalf("held as %+v", got)
+	}
+	w.put(interview(7, 42, "x"))
+	got = w.wantState(j.ID, tasks.Accepted)
+	if got.Delivery != j.Delivery+1 || !got.DueAt.IsZero() || got.Hold != "" {
+		w.t.Fatalf("released as %+v", got)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func missingInterviewEnds(w *world) {
+	j, f := w.running(report(7, 42))
+	_, err := w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+	w.must(err)
+	w.clock.pass(24 * time.Hour)
+	w.must(w.Beat(w.ctx, worker, false))
+	ripe, err := w.Ripen(w.ctx)
+	w.must(err)
+	if ripe != 1 {
+		w.t.Fatalf("%d ripe", ripe)
+	}
+	w.feed()
+	_, f = w.start(j.ID)
+	v, err := w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+	w.must(err)
+	if got := w.wantState(j.ID, tasks.Dead); v.State != tasks.Dead || got.Error.Class != tasks.ClassInterviewMissing {
+		w.t.Fatalf("ended as %+v", got)
+	}
+}
+
+func handBackUncharged(w *world) {
+	j, f := w.running(report(7, 42))
+	_, err := w.Fail(w.ctx, f, tasks.Trouble{HandBack: true})
+	w.must(err)
+	if got := w.wantState(j.ID, tasks.Accepted); got.Charged != 0 || got.Deaths != 0 || got.Delivery != 2 {
+		w.t.Fatalf("handed back as %+v", got)
+	}
+}
+
+func skipped(w *world) {
+	j, f := w.running(report(7, 42))
+	w.must(w.Complete(w.ctx, f, tasks.Finish{Skipped: "empty"}))
+	if got := w.wantState(j.ID, tasks.Skipped); got.Skipped != "empty" || got.Error != nil || got.Result != nil {
+		w.t.Fatalf("skipped as %+v", got)
+	}
+}
+
+func stepClaimedAndKept(w *world) {
+	j, f := w.running(report(7, 42))
+	c, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	if c.Done || c.Taken {
+		w.t.Fatalf("the first claim: %+v", c)
+	}
+	_, other := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	c, err = w.ClaimStep(w.ctx, other, "s", "a")
+	w.must(err)
+	if !c.Taken || c.Owner != j.ID {
+		w.t.Fatalf("a second claim: %+v", c)
+	}
+	if err := w.SaveStep(w.ctx, other, "s", "a", json.RawMessage(`2`)); !errors.Is(err, tasks.ErrStale) {
+		w.t.Fatalf("saving what another claimed: %v", err)
+	}
+	w.must(w.SaveStep(w.ctx, f, "s", "a", json.RawMessage(`1`)))
+	c, err = w.ClaimStep(w.ctx, other, "s", "a")
+	w.must(err)
+	if !c.Done || string(c.Value) != `1` {
+		w.t.Fatalf("a claim of what is stored: %+v", c)
+	}
+}
+
+func stepTakenOver(w *world) {
+	_, f := w.running(report(7, 42))
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	_, err = w.ClaimStep(w.ctx, f, "s", "b")
+	w.must(err)
+	w.must(w.DropStep(w.ctx, f, "s", "b"))
+	_, other := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	if c, err := w.ClaimStep(w.ctx, other, "s", "b"); err != nil || c.Taken {
+		w.t.Fatalf("a dropped step: %+v, %v", c, err)
+	}
+	w.fail(f, tasks.ClassInternal)
+	if c, err := w.ClaimStep(w.ctx, other, "s", "a"); err != nil || c.Taken || c.Done {
+		w.t.Fatalf("the step of an ended attempt: %+v, %v", c, err)
+	}
+}
+
+func answerInProgressReleased(w *world) {
+	_, f := w.running(report(7, 42))
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	other, g := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	_, err = w.Fail(w.ctx, g, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	w.wantState(other.ID, tasks.Held)
+	w.must(w.SaveStep(w.ctx, f, "s", "a", json.RawMessage(`1`)))
+	w.wantState(other.ID, tasks.Accepted)
+	w.wantLegalHistory(other.ID)
+}
+
+func lostWorker(w *world) {
+	j := w.accept(report(7, 42))
+	for death := 1; death <= 3; death++ {
+		w.feed()
+		w.start(j.ID)
+		w.clock.pass(time.Minute)
+		lost, err := w.Recover(w.ctx, false)
+		w.must(err)
+		if lost != 1 {
+			w.t.Fatalf("death %d: %d lost", death, lost)
+		}
+		w.must(w.Beat(w.ctx, worker, false))
+	}
+	got := w.wantState(j.ID, tasks.Dead)
+	if got.Error.Class != tasks.ClassWorkerLost || got.Charged != 0 || got.Deaths != 3 {
+		w.t.Fatalf("ended as %+v", got)
+	}
+	attempts, err := w.Attempts(w.ctx, j.ID)
+	w.must(err)
+	if len(attempts) != 3 || attempts[2].Outcome != "lost" {
+		w.t.Fatalf("attempts %+v", attempts)
+	}
+	chores, err := w.Chores(w.ctx, 10)
+	w.must(err)
+	if len(chores) != 1 || chores[0].ID != j.ID {
+		w.t.Fatalf("chores %+v: the dead job has to be shown in Asynq", chores)
+	}
+	// Its delivery buries it and does not run it.
+	if c := w.begin(got); c.Outcome != tasks.Buried {
+		w.t.Fatalf("its delivery is %q", c.Outcome)
+	}
+	w.wantLegalHistory(j.ID)
+}
+
+func deathAfterSaveFree(w *world) {
+	j := w.accept(report(7, 42))
+	for n := range 5 {
+		w.feed()
+		_, f := w.start(j.ID)
+		key := string(rune('a' + n))
+		_, err := w.ClaimStep(w.ctx, f, "s", key)
+		w.must(err)
+		w.must(w.SaveStep(w.ctx, f, "s", key, json.RawMessage(`1`)))
+		w.clock.pass(time.Minute)
+		_, err = w.Recover(w.ctx, false)
+		w.must(err)
+		w.must(w.Beat(w.ctx, worker, false))
+	}
+	if got := w.wantState(j.ID, tasks.Accepted); got.Deaths != 0 {
+		w.t.Fatalf("%d deaths are counted", got.Deaths)
+	}
+}

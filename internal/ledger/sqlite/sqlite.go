@@ -1,0 +1,126 @@
+// Package sqlite opens a ledger in one SQLite file, for one process.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/pressly/goose/v3/database"
+	_ "modernc.org/sqlite" // the driver
+
+	"evalq/internal/ledger"
+	"evalq/internal/ledger/migration"
+)
+
+// ErrInUse means that another process owns the data folder.
+var ErrInUse = errors.New("the data folder is in use by another evalq process; stop it, or choose another folder with --data-dir")
+
+const (
+	fileName = "evalq.db"
+	lockName = "evalq.lock"
+)
+
+// readers is how many reads may run beside the writer.
+const readers = 4
+
+// DB is an open ledger and what it rests on.
+type DB struct {
+	*ledger.Ledger
+	// Lost is how many attempts the process before left behind.
+	Lost        int
+	write, read *sql.DB
+	lock        *os.File
+}
+
+// Open takes a folder, which it creates (mode 0700: answers are personal data)
+// and locks for the life of the process, and brings the file in it up to date.
+// The lock ends with the process, also with SIGKILL.
+//
+// The file is in WAL mode with synchronous=FULL: what was committed survives
+// the loss of power.
+func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error) {
+	d := &DB{}
+	defer func() {
+		if err != nil {
+			_ = d.Close()
+			err = fmt.Errorf("sqlite: open ledger in %q: %w", dir, err)
+		}
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
+	}
+	if d.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, fileName)
+	if d.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+		return nil, err
+	}
+	d.write.SetMaxOpenConns(1)
+	if err := migration.Up(ctx, d.write, database.DialectSQLite3); err != nil {
+		return nil, err
+	}
+	if d.read, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+		return nil, err
+	}
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, ledger.Dialect{Name: "sqlite", Begin: "BEGIN IMMEDIATE", OneOwner: true}, cfg)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever ran in this file ran in a process that is gone: the lock says so.
+	if d.Lost, err = d.Recover(ctx, true); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Close waits for the writes under way and lets the folder go.
+func (d *DB) Close() error {
+	if d.Ledger != nil {
+		d.Ledger.Close()
+	}
+	var errs []error
+	for _, db := range []*sql.DB{d.read, d.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if d.lock != nil {
+		errs = append(errs, d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func dsn(path string, readOnly bool) string {
+	q := url.Values{}
+	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)", "cache_size(-8000)"} {
+		q.Add("_pragma", p)
+	}
+	if readOnly {
+		q.Add("_pragma", "query_only(1)")
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrInUse
+		}
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return f, nil
+}

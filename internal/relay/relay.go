@@ -1,0 +1,237 @@
+// Package relay keeps Asynq filled from the ledger, fairly among users, and
+// brings back what Redis lost. It owns no truth: it can be killed at any moment,
+// and what it had not done it finds again in the ledger.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"evalq/internal/ledger"
+	"evalq/tasks"
+)
+
+// HeaderLedger is the task header that names the ledger a task belongs to. It
+// has to stay equal to worker's.
+const HeaderLedger = "evalq-ledger"
+
+const (
+	sweepEvery  = time.Second      // due jobs, missed wake-ups
+	epochEvery  = 2 * time.Second  // has Redis been wiped?
+	lossEvery   = 5 * time.Second  // dead workers, chores
+	verifyEvery = 30 * time.Second // tasks that Redis lost without being wiped
+	verifyAge   = 30 * time.Second
+	breath      = 5 * time.Millisecond // between two passes, so that wake-ups gather
+)
+
+// Config tunes a Relay.
+type Config struct {
+	// Window is how many tasks of a queue may wait in Asynq at once. Defaults
+	// to 20,000; a volatile engine wants about 2,000.
+	Window int
+	// Finished is about how many finished tasks a queue keeps in Asynq to look
+	// at; when jobs finish fast, they are kept for a shorter time than their
+	// policy says. Defaults to 100,000.
+	Finished int
+	// Policies gives the retention of a kind. Defaults to tasks.PolicyFor.
+	Policies func(tasks.Kind) tasks.Policy
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Relay hands jobs from one ledger to one Redis.
+type Relay struct {
+	cfg    Config
+	ledger *ledger.Ledger
+	rdb    redis.UniversalClient
+	client *asynq.Client
+	insp   *asynq.Inspector
+	queues map[tasks.Priority]*queue
+	epoch  string
+	slots  int
+	down   backoff
+}
+
+// queue is what the relay remembers about a queue between two passes.
+type queue struct {
+	after int64 // where the round robin goes on
+	drain rate
+}
+
+// New takes the ledger and the client that workers and dashboard use too. It
+// closes neither.
+func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, error) {
+	c := Config{}
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.Window < 0 {
+		return nil, fmt.Errorf("relay: Window: %d is below zero", c.Window)
+	}
+	if c.Window == 0 {
+		c.Window = 20_000
+	}
+	if c.Finished <= 0 {
+		c.Finished = 100_000
+	}
+	if c.Policies == nil {
+		c.Policies = tasks.PolicyFor
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	r := &Relay{
+		cfg: c, ledger: l, rdb: rdb,
+		client: asynq.NewClientFromRedisClient(rdb), insp: asynq.NewInspectorFromRedisClient(rdb),
+		queues: map[tasks.Priority]*queue{},
+	}
+	for _, p := range tasks.Priorities() {
+		r.queues[p] = &queue{}
+	}
+	return r, nil
+}
+
+// Run hands out jobs until ctx ends. Redis being away is no error: jobs wait in
+// the ledger and flow when it is back.
+func (r *Relay) Run(ctx context.Context) error {
+	sweep, epoch := time.NewTicker(sweepEvery), time.NewTicker(epochEvery)
+	loss, verify := time.NewTicker(lossEvery), time.NewTicker(verifyEvery)
+	for _, t := range []*time.Ticker{sweep, epoch, loss, verify} {
+		defer t.Stop()
+	}
+	r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
+	r.guard(ctx, "count slots", r.countSlots)
+	r.guard(ctx, "do chores", r.chores)
+	r.pass(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.ledger.Changed():
+			r.pass(ctx)
+			if !pause(ctx, breath) {
+				return nil
+			}
+		case <-sweep.C:
+			r.guard(ctx, "ripen", r.ripen)
+			r.guard(ctx, "count slots", r.countSlots)
+			r.pass(ctx)
+		case <-epoch.C:
+			r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
+		case <-loss.C:
+			r.guard(ctx, "look for lost workers", r.recover)
+			r.guard(ctx, "do chores", r.chores)
+		case <-verify.C:
+			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, verifyAge) })
+		}
+	}
+}
+
+// guard runs one duty. Its errors are logged and the next tick tries again,
+// because no duty may stop the others.
+func (r *Relay) guard(ctx context.Context, what string, duty func(context.Context) error) {
+	if !r.down.ready() {
+		return
+	}
+	if err := duty(ctx); err != nil && ctx.Err() == nil {
+		wait := r.down.fail()
+		r.cfg.Logger.Warn("relay duty failed", "duty", what, "err", err, "retry_in", wait)
+		return
+	}
+}
+
+func (r *Relay) ripen(ctx context.Context) error {
+	any, err := r.ledger.AnyRipe(ctx)
+	if err != nil || !any {
+		return err
+	}
+	_, err = r.ledger.Ripen(ctx)
+	return err
+}
+
+func (r *Relay) countSlots(ctx context.Context) (err error) {
+	r.slots, err = r.ledger.Slots(ctx)
+	return err
+}
+
+func (r *Relay) recover(ctx context.Context) error {
+	lost, err := r.ledger.Recover(ctx, false)
+	if lost > 0 {
+		r.cfg.Logger.Warn("workers fell silent; their jobs are delivered again", "jobs", lost)
+	}
+	return err
+}
+
+// pass fills every queue up to its window.
+func (r *Relay) pass(ctx context.Context) {
+	r.guard(ctx, "hand out jobs", func(ctx context.Context) error {
+		if r.down.step > 0 {
+			// Ask before moving jobs back and forth in the ledger.
+			if err := r.rdb.Ping(ctx).Err(); err != nil {
+				return fmt.Errorf("relay: reach Redis: %w", err)
+			}
+		}
+		for _, p := range tasks.Priorities() {
+			for more := true; more; {
+				var err error
+				if more, err = r.fill(ctx, p); err != nil {
+					return err
+				}
+			}
+		}
+		r.down.succeed()
+		return nil
+	})
+}
+
+// fill hands out one chunk of a queue.
+func (r *Relay) fill(ctx context.Context, p tasks.Priority) (more bool, err error) {
+	q := r.queues[p]
+	q.drain.tick(time.Now())
+	if ready, err := r.ledger.AnyReady(ctx, p); err != nil || !ready {
+		return false, err
+	}
+	fed, err := r.ledger.Feed(ctx, p, ledger.Window{
+		PerUser: max(8, 2*r.slots, int(q.drain.perSecond())), Total: r.cfg.Window, After: q.after,
+	})
+	if err != nil || len(fed.Jobs) == 0 {
+		return false, err
+	}
+	q.after = fed.After
+	q.drain.add(len(fed.Jobs))
+	for i, j := range fed.Jobs {
+		if err := r.enqueue(ctx, j); err != nil {
+			return false, errors.Join(err, r.takeBack(ctx, fed.Jobs[i:]))
+		}
+	}
+	return fed.More, nil
+}
+
+// takeBack returns jobs that did not reach Redis. If even that fails they stay
+// queued in the ledger and reconcile finds them.
+func (r *Relay) takeBack(ctx context.Context, jobs []tasks.Job) error {
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.ID
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return r.ledger.Unfeed(ctx, ids, "Redis did not take it")
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,217 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"evalq/tasks"
+)
+
+// attempt is one try at a job, from Begin to its end in the ledger.
+type attempt struct {
+	s       *Server
+	fence   tasks.Fence
+	job     tasks.Job
+	policy  tasks.Policy
+	retried int
+	cancel  context.CancelCauseFunc
+	idle    *time.Timer
+
+	mu    sync.Mutex
+	judge string
+}
+
+// attempt runs the handler and brings its end into the ledger; what it returns
+// tells Asynq the same.
+func (s *Server) attempt(claim tasks.Claim, retried int) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	a := &attempt{
+		s: s, job: claim.Job, policy: claim.Policy, retried: retried, cancel: cancel,
+		fence: tasks.Fence{Job: claim.Job.ID, Attempt: claim.Job.Attempt, Worker: s.id},
+	}
+	s.mu.Lock()
+	s.active[a.fence] = a
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.active, a.fence)
+		s.mu.Unlock()
+	}()
+	result, err := a.run(context.WithValue(ctx, attemptKey{}, a))
+	return a.settle(ctx, result, err)
+}
+
+// run calls the handler under the limits of the policy.
+func (a *attempt) run(ctx context.Context) (json.RawMessage, error) {
+	total := time.AfterFunc(a.policy.TotalTimeout, func() {
+		a.cancel(tasks.NewError(tasks.ClassTimeout, fmt.Errorf("the attempt took longer than %s", a.policy.TotalTimeout)))
+	})
+	defer total.Stop()
+	a.idle = time.AfterFunc(a.policy.IdleTimeout, func() {
+		a.cancel(tasks.NewError(tasks.ClassNoProgress, fmt.Errorf("no step was finished for %s", a.policy.IdleTimeout)))
+	})
+	defer a.idle.Stop()
+	defer a.watch(ctx)()
+	return a.call(ctx)
+}
+
+// call turns a panic into an error with its stack.
+func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: clip(fmt.Sprint(p)), stack: string(debug.Stack())}
+		}
+	}()
+	h := a.s.cfg.Handlers[a.job.Kind]
+	if h == nil {
+		return nil, tasks.NewError(tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", a.job.Kind))
+	}
+	result, err = h(ctx, a.job)
+	if err == nil && !json.Valid(result) {
+		return nil, errors.New("the handler returned a result that is not JSON")
+	}
+	return result, err
+}
+
+type panicError struct{ value, stack string }
+
+func (e *panicError) Error() string { return "panic: " + e.value }
+
+// settle writes the end of the attempt and gives Asynq its answer.
+func (a *attempt) settle(ctx context.Context, result json.RawMessage, err error) error {
+	if reason, skipped := tasks.SkipReason(err); skipped {
+		return a.complete(tasks.Finish{Skipped: reason})
+	}
+	if err == nil {
+		a.mu.Lock()
+		judge := a.judge
+		a.mu.Unlock()
+		return a.complete(tasks.Finish{Result: result, Judge: judge})
+	}
+	return a.fail(a.trouble(ctx, err))
+}
+
+func (a *attempt) complete(fin tasks.Finish) error {
+	err := a.persist(func(ctx context.Context) error { return a.s.ledger.Complete(ctx, a.fence, fin) })
+	switch {
+	case err == nil, errors.Is(err, tasks.ErrCancelled):
+		return nil
+	case errors.Is(err, tasks.ErrStale):
+		a.refused(err)
+		return nil
+	}
+	return a.fail(tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassStorage, Message: "the result could not be stored: " + clip(err.Error())}, Retried: a.retried})
+}
+
+// refused notes a zombie's write. The newer attempt owns the job.
+func (a *attempt) refused(err error) {
+	a.s.cfg.Logger.Warn("a late write was refused", "job", a.job.Ref(), "err", err)
+}
+
+// trouble translates a handler's error. When our own limit or the end of the
+// worker stopped the handler, that is the reason, whatever it returned.
+func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
+	t := tasks.Trouble{Retried: a.retried}
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, tasks.ErrCancelled), errors.Is(err, tasks.ErrCancelled):
+		t.Cancelled = true
+		return t
+	case errors.Is(cause, errHandBack):
+		t.HandBack = true
+		return t
+	case cause != nil:
+		err = cause
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		t.Failure = tasks.Failure{Class: tasks.ClassPanic, Message: p.Error(), Stack: p.stack}
+		return t
+	}
+	if hold, wait, ok := tasks.HoldOf(err); ok {
+		t.Hold, t.HoldFor = hold, wait
+		return t
+	}
+	t.Failure = tasks.Failure{Class: a.classify(err), Message: clip(err.Error())}
+	t.After = tasks.RetryAfter(err)
+	if t.Class == tasks.ClassInterviewMissing {
+		// Not a failure yet: it may still arrive. The ledger sets the end.
+		t.Hold = tasks.HoldInterviewMissing
+	}
+	return t
+}
+
+func (a *attempt) classify(err error) (class tasks.Class) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.s.cfg.Logger.Error("the Classify hook panicked", "job", a.job.Ref(), "stack", string(debug.Stack()))
+			class = tasks.ClassInternal
+		}
+	}()
+	var classed *tasks.Error
+	if !errors.As(err, &classed) && a.s.cfg.Classify != nil {
+		class = a.s.cfg.Classify(err)
+	}
+	if class == "" {
+		class = tasks.ClassOf(err)
+	}
+	if !class.Valid() {
+		class = tasks.ClassInternal
+	}
+	return class
+}
+
+func (a *attempt) fail(t tasks.Trouble) error {
+	var v tasks.Verdict
+	err := a.persist(func(ctx context.Context) (err error) {
+		v, err = a.s.ledger.Fail(ctx, a.fence, t)
+		return err
+	})
+	if errors.Is(err, tasks.ErrStale) {
+		a.refused(err)
+		return nil
+	}
+	if err != nil {
+		a.s.cfg.Logger.Error("the end of an attempt could not be stored", "job", a.job.Ref(), "err", err)
+		return &again{delay: time.Minute, text: "the ledger could not be reached"}
+	}
+	text := string(t.Class) + ": " + t.Message
+	switch v.State {
+	case tasks.Retrying:
+		a.s.cfg.Logger.Info("an attempt failed", "job", a.job.Ref(), "class", t.Class, "charged", v.Charged, "retry_in", v.Delay)
+		return &again{delay: v.Delay, charged: v.Charged, text: text}
+	case tasks.Dead:
+		a.s.cfg.Logger.Warn("a job is dead", "job", a.job.Ref(), "class", t.Class)
+		return fmt.Errorf("%s: %w", text, asynq.SkipRetry)
+	}
+	return nil
+}
+
+// persist repeats a ledger write until the ledger answers: what it would store
+// has been paid for, and an attempt that is not ended on record would block its
+// job. The slot stays taken meanwhile, which is right: without a ledger there is
+// nothing else to do. Only the end of the worker gives up; then the ledger books
+// the attempt as lost.
+func (a *attempt) persist(write func(context.Context) error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := write(context.WithoutCancel(a.s.writing))
+		if err == nil || errors.Is(err, tasks.ErrStale) || errors.Is(err, tasks.ErrCancelled) || !errors.Is(err, tasks.ErrUnavailable) {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-a.s.writing.Done():
+			t.Stop()
+			return err
+		}
+	}
+}

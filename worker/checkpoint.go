@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"evalq/tasks"
+)
+
+type attemptKey struct{}
+
+// Step is a paid step: it gets a context that ends at the policy's CallTimeout
+// and returns a JSON value.
+type Step func(ctx context.Context) (json.RawMessage, error)
+
+// Checkpoint makes a paid step of a job happen once: its outcome is stored when
+// it has finished, and every later attempt of the job gets the stored one
+// without a call. Key names the step within the job (kind, user, report and
+// revision). A step that fails is not stored. It is also a sign of progress.
+//
+// An attempt that has stored a step costs nothing of the budget if it fails
+// later. Between the end of fn and the commit lies the only moment at which a
+// crash makes the step happen again.
+//
+// Outside a worker, in a test of a handler, it calls fn.
+func Checkpoint(ctx context.Context, key string, fn Step) (json.RawMessage, error) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return fn(ctx)
+	}
+	scope := fmt.Sprintf("job:%s:%d:%d:%d", a.job.Kind, a.job.UserID, a.job.ReportID, a.job.Revision)
+	v, _, err := a.once(ctx, scope, key, fn)
+	return v, err
+}
+
+// SharedCheckpoint is Checkpoint across all jobs of one user's report,
+// whatever their kind and revision. Put everything that the outcome depends on
+// into the key, such as a hash of the input and the name of the model. Kept
+// says that the outcome was stored before.
+//
+// While another job is at work on the same step it returns tasks.WaitFor, which
+// the handler passes on: the job then waits off its slot.
+func SharedCheckpoint(ctx context.Context, key string, fn Step) (value json.RawMessage, kept bool, err error) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		v, err := fn(ctx)
+		return v, false, err
+	}
+	return a.once(ctx, fmt.Sprintf("report:%d:%d", a.job.UserID, a.job.ReportID), key, fn)
+}
+
+// Progress tells people how far a job is: of total steps, done are finished,
+// kept of them were stored by earlier attempts. It is a sign of progress. An
+// error means that the handler should stop and return it. Outside a worker it
+// does nothing.
+func Progress(ctx context.Context, done, kept, total int) error {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return nil
+	}
+	err := a.s.ledger.Progress(ctx, a.fence, tasks.Progress{Done: done, Kept: kept, Total: total})
+	return a.alive(err)
+}
+
+// MadeBy names what made the result, such as a model and its version; it is
+// stored beside it. Outside a worker it does nothing.
+func MadeBy(ctx context.Context, judge string) {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		a.mu.Lock()
+		a.judge = judge
+		a.mu.Unlock()
+	}
+}
+
+func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.RawMessage, bool, error) {
+	if key == "" || len(key) > 500 {
+		return nil, false, fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))
+	}
+	c, err := a.s.ledger.ClaimStep(ctx, a.fence, scope, key)
+	if err := a.alive(err); err != nil {
+		return nil, false, err
+	}
+	switch {
+	case c.Done:
+		return c.Value, true, nil
+	case c.Taken:
+		return nil, false, tasks.WaitFor(tasks.HoldAnswerInProgress, 2*time.Second)
+	}
+	value, err := a.pay(ctx, fn)
+	if err != nil {
+		drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		// Should this fail, the claim ends with the attempt.
+		_ = a.s.ledger.DropStep(drop, a.fence, scope, key)
+		return nil, false, err
+	}
+	// The step is paid for: store it even when the job is to stop.
+	err = a.persist(func(ctx context.Context) error { return a.s.ledger.SaveStep(ctx, a.fence, scope, key, value) })
+	return value, false, a.alive(err)
+}
+
+func (a *attempt) pay(ctx context.Context, fn Step) (json.RawMessage, error) {
+	call, cancel := context.WithTimeout(ctx, a.policy.CallTimeout)
+	defer cancel()
+	value, err := fn(call)
+	switch {
+	case err != nil && call.Err() != nil && ctx.Err() == nil:
+		return nil, tasks.NewError(tasks.ClassTimeout, fmt.Errorf("a step took longer than %s: %w", a.policy.CallTimeout, err))
+	case err == nil && !json.Valid(value):
+		return nil, errors.New("worker: a step returned a value that is not JSON")
+	}
+	return value, err
+}
+
+// alive notes progress, or that the ledger has ended this attempt: then its
+// context ends too, so that nothing more is paid for.
+func (a *attempt) alive(err error) error {
+	switch {
+	case err == nil:
+		a.idle.Reset(a.policy.IdleTimeout)
+	case errors.Is(err, tasks.ErrCancelled):
+		a.cancel(tasks.ErrCancelled)
+	case errors.Is(err, tasks.ErrStale):
+		a.cancel(tasks.ErrStale)
+	case errors.Is(err, tasks.ErrUnavailable):
+		return tasks.NewError(tasks.ClassStorage, err)
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"evalq/tasks"
+)
+
+// Handler does one attempt of a job and returns its result, a JSON value. It
+// must stop when ctx ends: a handler that does not keeps its slot until it
+// returns. It fails with an error; tasks.NewError gives that error a class,
+// tasks.Skip ends the job without a result, tasks.WaitFor puts it on hold. It
+// may be called again for a job that it has worked on before.
+type Handler func(ctx context.Context, job tasks.Job) (json.RawMessage, error)
+
+// Ledger is what a worker needs of the ledger. Every method that changes
+// something returns after the commit.
+type Ledger interface {
+	// ID names the ledger; tasks of another one are not begun.
+	ID() string
+	Accept(ctx context.Context, r tasks.Request, who string) (job tasks.Job, created bool, err error)
+	Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error)
+	Complete(ctx context.Context, f tasks.Fence, fin tasks.Finish) error
+	Fail(ctx context.Context, f tasks.Fence, t tasks.Trouble) (tasks.Verdict, error)
+	Progress(ctx context.Context, f tasks.Fence, p tasks.Progress) error
+	Stuck(ctx context.Context, f tasks.Fence, stack string) error
+	ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error)
+	SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error
+	DropStep(ctx context.Context, f tasks.Fence, scope, name string) error
+	Join(ctx context.Context, w tasks.Worker) error
+	Beat(ctx context.Context, worker string, draining bool) error
+	Leave(ctx context.Context, worker string) error
+	AskedToStop(ctx context.Context, worker string) ([]tasks.Fence, error)
+}
+
+// Config tunes a Server. Handlers is required.
+type Config struct {
+	// Handlers serve the kinds. A job of a kind without one is dead at once
+	// with the class no_handler. Required.
+	Handlers map[tasks.Kind]Handler
+	// Classify gives a class to a handler's error that carries none; an empty
+	// answer leaves it to tasks.ClassOf. Defaults to tasks.ClassOf alone.
+	Classify func(error) tasks.Class
+	// Slots is how many jobs run at once. Defaults to 10.
+	Slots int
+	// StrictPriority takes from a queue only when the more urgent ones are
+	// empty. Defaults to false: 6 : 3 : 1.
+	StrictPriority bool
+	// PollInterval is about how often an idle worker looks for work. Shorter
+	// finds it sooner and costs more. Defaults to 20 ms.
+	PollInterval time.Duration
+	// DrainTimeout is how long running jobs may go on after Run's context has
+	// ended; then they are handed back uncharged. Defaults to 10 minutes.
+	DrainTimeout time.Duration
+	// StuckAfter is how long a handler may ignore the end of its context before
+	// it counts as stuck. Defaults to 60 s.
+	StuckAfter time.Duration
+	// Build is the program's version. Defaults to "dev".
+	Build string
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) withDefaults() (Config, error) {
+	if c == nil || len(c.Handlers) == 0 {
+		return Config{}, fmt.Errorf("worker: Handlers: give at least one kind a handler")
+	}
+	out := *c
+	out.Handlers = make(map[tasks.Kind]Handler, len(c.Handlers))
+	for k, h := range c.Handlers {
+		if err := k.Validate(); err != nil {
+			return Config{}, fmt.Errorf("worker: Handlers: %w", err)
+		}
+		if h == nil {
+			return Config{}, fmt.Errorf("worker: Handlers[%q]: is nil", k)
+		}
+		out.Handlers[k] = h
+	}
+	if out.Slots == 0 {
+		out.Slots = 10
+	}
+	if out.Slots < 0 || out.Slots > 10_000 {
+		return Config{}, fmt.Errorf("worker: Slots: %d is not between 1 and 10000", out.Slots)
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		def   time.Duration
+	}{
+		{"PollInterval", &out.PollInterval, 20 * time.Millisecond},
+		{"DrainTimeout", &out.DrainTimeout, 10 * time.Minute},
+		{"StuckAfter", &out.StuckAfter, 60 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+		if *d.value < 0 {
+			return Config{}, fmt.Errorf("worker: %s: %s is below zero", d.name, *d.value)
+		}
+	}
+	if out.Build == "" {
+		out.Build = "dev"
+	}
+	if out.Logger == nil {
+		out.Logger = slog.Default()
+	}
+	return out, nil
+}

@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"evalq/tasks"
+)
+
+// HeaderLedger is the task header that names the ledger a task belongs to.
+const HeaderLedger = "evalq-ledger"
+
+// again is a failure that Asynq retries after a delay that the ledger computed.
+type again struct {
+	delay   time.Duration
+	charged bool
+	text    string
+}
+
+func (e *again) Error() string { return e.text }
+
+// process is one arrival of a task. Nil acknowledges it.
+func (s *Server) process(ctx context.Context, t *asynq.Task) error {
+	// Asynq frees its own slot when it loses a lease, while the handler still
+	// runs. Ours is free when the handler has returned.
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return &again{delay: time.Second, text: "no slot was free"}
+	}
+	defer func() { <-s.slots }()
+
+	taskID, _ := asynq.GetTaskID(ctx)
+	owner := t.Headers()[HeaderLedger]
+	if owner != "" && owner != s.ledger.ID() {
+		s.cfg.Logger.Warn("a task of another ledger was set aside", "task_id", taskID, "ledger", owner)
+		return fmt.Errorf("the task belongs to ledger %.40q, this one is %q; it was not begun: %w", owner, s.ledger.ID(), asynq.SkipRetry)
+	}
+	jobID, delivery, err := tasks.ParseTaskID(taskID)
+	if owner == "" || err != nil {
+		return s.adopt(ctx, t)
+	}
+	retried, _ := asynq.GetRetryCount(ctx)
+	// Without a deadline: an answer that is not known would leave an attempt on
+	// record that nobody runs. The ledger bounds its own commits.
+	claim, err := s.ledger.Begin(context.WithoutCancel(ctx), tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried})
+	if err != nil {
+		s.cfg.Logger.Warn("a job could not be begun", "task_id", taskID, "err", err)
+		return &again{delay: 5 * time.Second, text: "the ledger could not be reached"}
+	}
+	switch claim.Outcome {
+	case tasks.Mine:
+		return s.attempt(claim, retried)
+	case tasks.Buried:
+		return fmt.Errorf("%s: %w", lastWords(claim.Job), asynq.SkipRetry)
+	case tasks.Unknown:
+		// A restored backup does not know what was submitted since.
+		return s.adopt(ctx, t)
+	}
+	return nil
+}
+
+func lastWords(j tasks.Job) string {
+	if j.Error == nil {
+		return "the job is dead"
+	}
+	return string(j.Error.Class) + ": " + clip(j.Error.Message)
+}
+
+// adopt takes a task into the ledger that did not come from it: a plain Asynq
+// producer's. It is acknowledged when the ledger has it.
+func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
+	taskID, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	p, err := tasks.Parse(tasks.Kind(t.Type()), t.Payload())
+	if err == nil && s.cfg.Handlers[p.Kind()] == nil {
+		err = fmt.Errorf("no handler for kind %q", p.Kind())
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("a task that cannot be read was set aside", "task_id", clip(taskID), "err", err)
+		return fmt.Errorf("%s: %w: %w", tasks.ClassInvalidPayload, err, asynq.SkipRetry)
+	}
+	r := tasks.Request{Payload: p, Priority: tasks.Priority(queue)}
+	if r.Priority.Validate() != nil {
+		r.Priority = tasks.Default
+	}
+	job, created, err := s.ledger.Accept(context.WithoutCancel(ctx), r, "adopted by "+s.id)
+	var invalid *tasks.InvalidError
+	if errors.As(err, &invalid) {
+		return fmt.Errorf("%s: %w: %w", tasks.ClassInvalidPayload, err, asynq.SkipRetry)
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("a task could not be adopted", "task_id", clip(taskID), "err", err)
+		return &again{delay: 5 * time.Second, text: "the ledger could not be reached"}
+	}
+	s.cfg.Logger.Info("a task was adopted", "task_id", clip(taskID), "job", job.Ref(), "created", created)
+	return nil
+}
+
+// clip bounds what goes into Redis and logs.
+func clip(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,239 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"evalq/tasks"
+)
+
+// ErrStuck is what Run returns when half of the slots were held by handlers
+// that ignore the end of their context. Their goroutines are still there: end
+// the process and let a supervisor start another.
+var ErrStuck = errors.New("worker: half of the slots are held by handlers that do not stop; restart the process")
+
+// errHandBack is the cause of a context that ends because the worker stops.
+var errHandBack = errors.New("worker: the worker is stopping")
+
+const (
+	beatEvery   = 5 * time.Second
+	stopEvery   = time.Second     // how often cancellations of running jobs are looked for
+	returnGrace = 10 * time.Second
+)
+
+// Server takes tasks from the three queues. Make one with New.
+type Server struct {
+	cfg    Config
+	ledger Ledger
+	rdb    redis.UniversalClient
+	id     string
+	slots  chan struct{} // one token a handler that has not returned
+
+	mu     sync.Mutex
+	active map[tasks.Fence]*attempt
+	stuck  int
+	jammed chan struct{} // closed when half of the slots are stuck
+	once   sync.Once
+
+	// writing ends when the worker gives up on writes that its ledger does not
+	// take: after the hand-back, never before.
+	writing    context.Context
+	endWriting context.CancelFunc
+}
+
+// New takes the client that the relay uses too. The client must stay open until
+// Run has returned. New starts nothing.
+func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if rdb == nil {
+		return nil, errors.New("worker: the Redis client is nil")
+	}
+	if l == nil {
+		return nil, errors.New("worker: the ledger is nil")
+	}
+	s := &Server{
+		cfg: c, ledger: l, rdb: rdb, id: "w" + tasks.NewID(time.Now()),
+		slots: make(chan struct{}, c.Slots), active: map[tasks.Fence]*attempt{}, jammed: make(chan struct{}),
+	}
+	s.writing, s.endWriting = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// ID names this worker in attempts and events.
+func (s *Server) ID() string { return s.id }
+
+// Run serves until ctx ends, then drains: it takes no more tasks, gives running
+// jobs DrainTimeout, and hands the rest back uncharged. It returns nil after
+// that, or ErrStuck. It can run once.
+func (s *Server) Run(ctx context.Context) error {
+	ran := true
+	s.once.Do(func() { ran = false })
+	if ran {
+		return errors.New("worker: Run was called before; make another Server")
+	}
+	if err := s.join(ctx); err != nil {
+		return err
+	}
+	srv := asynq.NewServerFromRedisClient(s.rdb, s.asynqConfig())
+	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
+		return errors.Join(fmt.Errorf("worker: start: %w", err), s.leave())
+	}
+	stopDuties := s.startDuties()
+	var result error
+	select {
+	case <-ctx.Done():
+	case <-s.jammed:
+		result = ErrStuck
+	}
+	s.drain(srv)
+	stopDuties()
+	return errors.Join(result, s.leave())
+}
+
+func (s *Server) join(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots})
+	if err != nil {
+		return fmt.Errorf("worker: join: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.ledger.Leave(ctx, s.id); err != nil {
+		return fmt.Errorf("worker: leave: %w", err)
+	}
+	return nil
+}
+
+// startDuties runs the heartbeat and the look-out for cancellations; the
+// returned function ends both and waits.
+func (s *Server) startDuties() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		every(ctx, beatEvery, func() {
+			if err := s.ledger.Beat(ctx, s.id, false); err != nil && ctx.Err() == nil {
+				s.cfg.Logger.Warn("heartbeat failed", "worker", s.id, "err", err)
+			}
+		})
+	})
+	wg.Go(func() { every(ctx, stopEvery, func() { s.stopCancelled(ctx) }) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+func every(ctx context.Context, d time.Duration, f func()) {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f()
+		}
+	}
+}
+
+func (s *Server) stopCancelled(ctx context.Context) {
+	s.mu.Lock()
+	idle := len(s.active) == 0
+	s.mu.Unlock()
+	if idle {
+		return
+	}
+	asked, err := s.ledger.AskedToStop(ctx, s.id)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Logger.Warn("cancellations could not be read", "worker", s.id, "err", err)
+		}
+		return
+	}
+	for _, f := range asked {
+		s.mu.Lock()
+		a := s.active[f]
+		s.mu.Unlock()
+		if a != nil {
+			a.cancel(tasks.ErrCancelled)
+		}
+	}
+}
+
+// drain stops taking work, waits for what runs, and hands the rest back. The
+// order matters: Asynq returns tasks to their queues when it shuts down, so it
+// is shut down when ours have let go.
+func (s *Server) drain(srv *asynq.Server) {
+	srv.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	if err := s.ledger.Beat(ctx, s.id, true); err != nil {
+		s.cfg.Logger.Warn("heartbeat failed", "worker", s.id, "err", err)
+	}
+	cancel()
+	if !s.waitIdle(s.cfg.DrainTimeout) {
+		s.mu.Lock()
+		left := len(s.active)
+		for _, a := range s.active {
+			a.cancel(errHandBack)
+		}
+		s.mu.Unlock()
+		s.cfg.Logger.Info("running jobs are handed back", "worker", s.id, "jobs", left)
+		if !s.waitIdle(returnGrace) {
+			s.cfg.Logger.Warn("handlers did not return; their jobs run elsewhere once this process has ended", "worker", s.id)
+		}
+	}
+	s.endWriting()
+	srv.Shutdown()
+}
+
+// waitIdle waits until no handler runs, or only stuck ones do.
+func (s *Server) waitIdle(limit time.Duration) bool {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		s.mu.Lock()
+		working := len(s.active) - s.stuck
+		s.mu.Unlock()
+		if working <= 0 {
+			return true
+		}
+		select {
+		case <-deadline.C:
+			return false
+		case <-look.C:
+		}
+	}
+}
+
+// countStuck ends the server when half of its slots are stuck.
+func (s *Server) countStuck(delta int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stuck += delta
+	if delta > 0 && 2*s.stuck >= s.cfg.Slots {
+		select {
+		case <-s.jammed:
+		default:
+			close(s.jammed)
+		}
+	}
+}
