@@ -22,6 +22,10 @@ const (
 	EngineRedis    Engine = "redis"    // a server that somebody else runs
 )
 
+// DefaultListen is the address that a server listens on when nobody says
+// otherwise.
+const DefaultListen = "127.0.0.1:8080"
+
 // Config has the settings of a server: of `evalq serve` and `evalq demo`.
 type Config struct {
 	// Listen is the address of the API and the dashboard, host:port; port 0 is

@@ -374,3 +374,12 @@ func TestFlagsHelpNamesVariableAndDefault(t *testing.T) {
 		t.Error("there is a flag for a token itself, which all users of the machine could see")
 	}
 }
+
+func TestTheDefaultAddressIsTheOneInTheTable(t *testing.T) {
+	t.Parallel()
+	for _, s := range Table() {
+		if s.Flag == "listen" && s.Default != DefaultListen {
+			t.Errorf("the table says %q, the constant %q", s.Default, DefaultListen)
+		}
+	}
+}

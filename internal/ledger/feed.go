@@ -228,15 +228,28 @@ func (l *Ledger) Ripen(ctx context.Context) (ripe int, err error) {
 	return ripe, nil
 }
 
-// AnyRipe reports whether Ripen would find something. It only reads.
-func (l *Ledger) AnyRipe(ctx context.Context) (bool, error) {
-	var n int
+// Outlook is what the relay looks at each second.
+type Outlook struct {
+	Ripe  bool                    // Ripen would find something
+	Ready map[tasks.Priority]bool // Feed would, the window aside
+	Slots int                     // of the living workers
+}
+
+// Look reads the Outlook, in one query.
+func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
+	const ready = `EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND queue = ? AND due_at = 0)`
+	now := ms(l.now())
+	var critical, normal, low bool
+	var o Outlook
 	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
-		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?)`, ms(l.now()), ms(l.now())).Scan(&n)
+		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
+		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0 AND beat_at > ?)`,
+		now, now, tasks.Critical, tasks.Default, tasks.Low, now-l.cfg.LostAfter.Milliseconds()).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
 	if err != nil {
-		return false, fmt.Errorf("ledger: look for due jobs: %w", err)
+		return Outlook{}, fmt.Errorf("ledger: look out: %w", err)
 	}
-	return n != 0, nil
+	o.Ready = map[tasks.Priority]bool{tasks.Critical: critical, tasks.Default: normal, tasks.Low: low}
+	return o, nil
 }
 
 // InRedis lists, a page at a time in order of acceptance, the jobs that should
@@ -313,15 +326,4 @@ func (l *Ledger) ChoreDone(ctx context.Context, id string, delivery int) error {
 		return fmt.Errorf("ledger: note chore of %s: %w", id, err)
 	}
 	return nil
-}
-
-// AnyReady reports whether Feed would find a job in the queue, the window
-// aside. It only reads.
-func (l *Ledger) AnyReady(ctx context.Context, queue tasks.Priority) (bool, error) {
-	var n int
-	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND queue = ? AND due_at = 0)`, queue).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("ledger: look for ready jobs: %w", err)
-	}
-	return n != 0, nil
 }

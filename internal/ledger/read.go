@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -266,14 +265,4 @@ func (l *Ledger) workers(ctx context.Context, running map[string][]tasks.ActiveA
 		out = append(out, w)
 	}
 	return out, rows.Err()
-}
-
-// Slots sums the slots of the living workers.
-func (l *Ledger) Slots(ctx context.Context) (int, error) {
-	var n sql.NullInt64
-	err := l.read.QueryRowContext(ctx, `SELECT sum(slots) FROM evalq_workers WHERE ended_at = 0 AND beat_at > ?`, ms(l.now().Add(-l.cfg.LostAfter))).Scan(&n)
-	if err != nil {
-		return 0, readError("slots", err)
-	}
-	return int(n.Int64), nil
 }

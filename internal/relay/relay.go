@@ -54,7 +54,6 @@ type Relay struct {
 	insp   *asynq.Inspector
 	queues map[tasks.Priority]*queue
 	epoch  string
-	slots  int
 	down   backoff
 }
 
@@ -106,7 +105,6 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer t.Stop()
 	}
 	r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
-	r.guard(ctx, "count slots", r.countSlots)
 	r.guard(ctx, "do chores", r.chores)
 	r.pass(ctx)
 	for {
@@ -119,8 +117,6 @@ func (r *Relay) Run(ctx context.Context) error {
 				return nil
 			}
 		case <-sweep.C:
-			r.guard(ctx, "ripen", r.ripen)
-			r.guard(ctx, "count slots", r.countSlots)
 			r.pass(ctx)
 		case <-epoch.C:
 			r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
@@ -146,20 +142,6 @@ func (r *Relay) guard(ctx context.Context, what string, duty func(context.Contex
 	}
 }
 
-func (r *Relay) ripen(ctx context.Context) error {
-	any, err := r.ledger.AnyRipe(ctx)
-	if err != nil || !any {
-		return err
-	}
-	_, err = r.ledger.Ripen(ctx)
-	return err
-}
-
-func (r *Relay) countSlots(ctx context.Context) (err error) {
-	r.slots, err = r.ledger.Slots(ctx)
-	return err
-}
-
 func (r *Relay) recover(ctx context.Context) error {
 	lost, err := r.ledger.Recover(ctx, false)
 	if lost > 0 {
@@ -168,9 +150,18 @@ func (r *Relay) recover(ctx context.Context) error {
 	return err
 }
 
-// pass fills every queue up to its window.
+// pass makes due jobs ready and fills every queue up to its window.
 func (r *Relay) pass(ctx context.Context) {
 	r.guard(ctx, "hand out jobs", func(ctx context.Context) error {
+		o, err := r.ledger.Look(ctx)
+		if err != nil {
+			return err
+		}
+		if o.Ripe {
+			if _, err := r.ledger.Ripen(ctx); err != nil {
+				return err
+			}
+		}
 		if r.down.step > 0 {
 			// Ask before moving jobs back and forth in the ledger.
 			if err := r.rdb.Ping(ctx).Err(); err != nil {
@@ -178,9 +169,9 @@ func (r *Relay) pass(ctx context.Context) {
 			}
 		}
 		for _, p := range tasks.Priorities() {
-			for more := true; more; {
-				var err error
-				if more, err = r.fill(ctx, p); err != nil {
+			r.queues[p].drain.tick(time.Now())
+			for more := o.Ripe || o.Ready[p]; more; {
+				if more, err = r.fill(ctx, p, o.Slots); err != nil {
 					return err
 				}
 			}
@@ -191,14 +182,10 @@ func (r *Relay) pass(ctx context.Context) {
 }
 
 // fill hands out one chunk of a queue.
-func (r *Relay) fill(ctx context.Context, p tasks.Priority) (more bool, err error) {
+func (r *Relay) fill(ctx context.Context, p tasks.Priority, slots int) (more bool, err error) {
 	q := r.queues[p]
-	q.drain.tick(time.Now())
-	if ready, err := r.ledger.AnyReady(ctx, p); err != nil || !ready {
-		return false, err
-	}
 	fed, err := r.ledger.Feed(ctx, p, ledger.Window{
-		PerUser: max(8, 2*r.slots, int(q.drain.perSecond())), Total: r.cfg.Window, After: q.after,
+		PerUser: max(8, 2*slots, int(q.drain.perSecond())), Total: r.cfg.Window, After: q.after,
 	})
 	if err != nil || len(fed.Jobs) == 0 {
 		return false, err

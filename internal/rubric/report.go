@@ -45,7 +45,7 @@ func (m measurement) flags(lang string) []evaluation.Flag {
 	if m.answer.foreign(lang) {
 		out = append(out, evaluation.FlagLanguageMismatch)
 	}
-	if m.answer.wordList(m.whole, m.coverage) {
+	if m.answer.wordList(m.whole) {
 		out = append(out, evaluation.FlagWordList)
 	}
 	return out

@@ -20,13 +20,14 @@ const (
 	// Terms of the target that stand side by side there and also in the answer,
 	// when most of the terms are found at all.
 	mostTerms   = 0.7
-	minAdjacent = 0.10
+	minPairs    = 5
+	minAdjacent = 0.15
 )
 
 // wordList reports whether the text is words without sentences: no grammar in
 // it, the same few terms over and over, or the words of the target with
 // their order lost.
-func (a *answer) wordList(t target, coverage float64) bool {
+func (a *answer) wordList(t target) bool {
 	if len(a.tokens) < minList {
 		return false
 	}
@@ -36,7 +37,10 @@ func (a *answer) wordList(t target, coverage float64) bool {
 	if a.grammarless() {
 		return true
 	}
-	return coverage >= mostTerms && a.disordered(t)
+	// Aliases do not count here: the order of words can be lost only where the
+	// words are the target's own.
+	own, _ := t.coverage(a)
+	return own >= mostTerms && a.disordered(t)
 }
 
 func (a *answer) distinct() float64 {
@@ -69,25 +73,40 @@ func (a *answer) grammarless() bool {
 	return words >= minList && float64(functionWords) < minFunctionWords*float64(words)
 }
 
-// disordered reports whether hardly any neighbours in the target are
-// neighbours in the answer.
+// disordered reports whether hardly any content words that are neighbours in
+// the target are neighbours in the answer.
 func (a *answer) disordered(t target) bool {
-	var pairs, kept int
-	neighbours := make(map[[2]string]struct{}, len(a.tokens))
-	for i := 0; i+1 < len(a.tokens); i++ {
-		neighbours[[2]string{a.tokens[i].term, a.tokens[i+1].term}] = struct{}{}
-	}
-	for i := 0; i+1 < len(t.tokens); i++ {
-		pairs++
-		if _, ok := neighbours[[2]string{t.tokens[i].term, t.tokens[i+1].term}]; ok {
+	given, wanted := neighbours(a.tokens), neighbours(t.tokens)
+	kept := 0
+	for pair := range wanted {
+		if _, ok := given[pair]; ok {
 			kept++
 		}
 	}
-	return pairs >= minList && float64(kept) < minAdjacent*float64(pairs)
+	// One pair comes about by chance in any shuffle.
+	return len(wanted) >= minPairs && float64(kept) <= max(1, minAdjacent*float64(len(wanted)))
+}
+
+// neighbours gives the pairs of content terms with nothing but grammar between
+// them: "of the" stands in any order of words.
+func neighbours(tokens []token) map[[2]string]struct{} {
+	pairs := make(map[[2]string]struct{}, len(tokens))
+	last := ""
+	for _, t := range tokens {
+		if t.function {
+			continue
+		}
+		if last != "" {
+			pairs[[2]string{last, t.term}] = struct{}{}
+		}
+		last = t.term
+	}
+	return pairs
 }
 
 // echoes reports whether the answer repeats the question and adds nothing: it
-// holds most of the question's words and hardly one of its own.
+// holds most of the question's words and not one of its own. The second half is
+// strict, because a right answer can be the question with one number added.
 func (a *answer) echoes(question []token) bool {
 	asked := terms{}
 	for _, t := range question {
@@ -96,19 +115,16 @@ func (a *answer) echoes(question []token) bool {
 		}
 	}
 	given := terms{}
-	own, all := 0, 0
 	for _, t := range a.tokens {
 		if t.function {
 			continue
 		}
-		all++
-		if asked.has(t.term) {
-			given[t.term] = struct{}{}
-		} else {
-			own++
+		if !asked.has(t.term) {
+			return false
 		}
+		given[t.term] = struct{}{}
 	}
-	return len(asked) >= 3 && 10*len(given) >= 6*len(asked) && 10*own <= all
+	return len(asked) >= 3 && 10*len(given) >= 6*len(asked)
 }
 
 // foreign reports whether the answer is in another language than the

@@ -228,15 +228,19 @@ func runAt(w *world) {
 		w.t.Fatal("handed out before its time")
 	}
 	w.clock.pass(time.Hour - time.Millisecond)
-	if any, err := w.AnyRipe(w.ctx); err != nil || any {
-		w.t.Fatalf("ripe too soon: %v, %v", any, err)
+	if o, err := w.Look(w.ctx); err != nil || o.Ripe || o.Ready[tasks.Default] {
+		w.t.Fatalf("ripe too soon: %+v, %v", o, err)
 	}
 	w.clock.pass(time.Millisecond)
-	if any, err := w.AnyRipe(w.ctx); err != nil || !any {
-		w.t.Fatalf("not ripe: %v, %v", any, err)
+	if o, err := w.Look(w.ctx); err != nil || !o.Ripe || o.Ready[tasks.Default] {
+		w.t.Fatalf("not ripe: %+v, %v", o, err)
 	}
 	_, err := w.Ripen(w.ctx)
 	w.must(err)
+	w.must(w.Beat(w.ctx, worker, false))
+	if o, err := w.Look(w.ctx); err != nil || o.Ripe || !o.Ready[tasks.Default] || o.Slots != 4 {
+		w.t.Fatalf("not ready: %+v, %v", o, err)
+	}
 	if fed := w.feed(); len(fed) != 1 || fed[0].ID != j.ID {
 		w.t.Fatalf("handed out %+v", fed)
 	}

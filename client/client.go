@@ -1,0 +1,295 @@
+// Package client submits evaluations to evalq and reads what became of them.
+//
+//	c, err := client.Open(ctx, "http://127.0.0.1:8080", nil)
+//	job, err := c.Submit(ctx, tasks.EvaluationReport{UserID: 7, ReportID: 42})
+//	job, err = c.Wait(ctx, job.ID)
+//
+// A nil error of Submit means that the job is committed: it outlives the
+// process that submitted it, evalq itself and Redis. Submitting is safe to
+// repeat, since a job is known by its kind, user and report.
+//
+// The URL says how evalq is reached:
+//
+//   - http:// and https:// speak to a server of evalq, and can do everything.
+//   - redis://, rediss:// and unix:// put an Asynq task straight into Redis,
+//     from where a worker takes it over into the ledger. Until then the task is
+//     as durable as that Redis. Only submitting works; the other methods return
+//     [ErrNeedsLedger].
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"evalq/tasks"
+)
+
+var (
+	// ErrNeedsLedger: the method needs a URL that begins with http:// or
+	// https://, because a Redis URL only reaches the tasks and not the ledger.
+	ErrNeedsLedger = errors.New("this needs an http:// or https:// URL of evalq; a Redis URL can only submit")
+	// ErrUnauthorized: the server refuses the token, or the token may not do
+	// this.
+	ErrUnauthorized = errors.New("not authorised")
+)
+
+// Config tunes a Client. The zero value works.
+type Config struct {
+	// Token is sent as Authorization: Bearer. Servers that are set up with
+	// credentials want one. Not used by Redis URLs. Defaults to none.
+	Token string
+	// HTTPClient makes the requests. Its Timeout should be zero, since Wait
+	// keeps a request open for half a minute. Defaults to one of the Client's
+	// own, which Close closes.
+	HTTPClient *http.Client
+	// Timeout bounds one call with all its repetitions. It does not bound Wait,
+	// which ends with its context. Defaults to 30 s.
+	Timeout time.Duration
+	// Logger is told of repetitions. Defaults to one that discards.
+	Logger *slog.Logger
+}
+
+func (c *Config) withDefaults() (Config, error) {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Timeout < 0 {
+		return d, fmt.Errorf("client: Config.Timeout: %s is below zero", d.Timeout)
+	}
+	if d.Timeout == 0 {
+		d.Timeout = 30 * time.Second
+	}
+	if strings.ContainsAny(d.Token, "\r\n\x00") {
+		return d, errors.New("client: Config.Token has a line break or NUL in it")
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d, nil
+}
+
+// Client is safe for concurrent use. One of its fields is set, by the URL.
+type Client struct {
+	rest  *rest
+	queue *queue
+}
+
+// Open reads the URL. A Redis server must answer now; an HTTP server need not
+// run yet, since each call waits for it. The error never has a part of a
+// password in it.
+func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	scheme, _, ok := strings.Cut(rawURL, "://")
+	if !ok {
+		return nil, errors.New("client: the URL must begin with http://, https://, redis://, rediss:// or unix://")
+	}
+	switch s := strings.ToLower(scheme); s {
+	case "http", "https":
+		r, err := newREST(rawURL, c)
+		if err != nil {
+			return nil, err
+		}
+		return &Client{rest: r}, nil
+	case "redis", "rediss", "unix", "redis-socket":
+		q, err := openQueue(ctx, rawURL, c)
+		if err != nil {
+			return nil, err
+		}
+		return &Client{queue: q}, nil
+	case "mysql", "postgres", "postgresql", "sqlite":
+		return nil, fmt.Errorf("client: %s:// URLs are not taken: give the http:// URL of an evalq server, or a redis:// URL to submit only", s)
+	default:
+		return nil, errors.New("client: the URL's scheme is not known: use http, https, redis, rediss or unix")
+	}
+}
+
+// Close releases connections. Calls under way may fail.
+func (c *Client) Close() error {
+	if c.queue != nil {
+		return c.queue.close()
+	}
+	c.rest.close()
+	return nil
+}
+
+// ledger gives the side that can do everything.
+func (c *Client) ledger(doing string) (*rest, error) {
+	if c.rest == nil {
+		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsLedger)
+	}
+	return c.rest, nil
+}
+
+// Submit asks for an evaluation and returns its job, new or existing. A dead
+// job is revived; an interview that has changed since it was evaluated starts
+// the next revision.
+//
+// Errors: *tasks.InvalidError for bad input; tasks.ErrUnavailable when nothing
+// was accepted within Config.Timeout; tasks.ErrOutcomeUnknown when it may have
+// been. Repeating is safe after all of them.
+//
+// With a Redis URL the job has no ID and revision yet: it gets them when a
+// worker takes the task over. A task that still waits for the same kind, user
+// and report stands for this submission too.
+func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
+	r := tasks.Request{Payload: payload}
+	for _, o := range opts {
+		o(&r)
+	}
+	if err := r.Validate(); err != nil {
+		return tasks.Job{}, fmt.Errorf("client: submit: %w", &tasks.InvalidError{Err: err})
+	}
+	if c.queue != nil {
+		return c.queue.submit(ctx, r)
+	}
+	return c.rest.submit(ctx, r)
+}
+
+// SubmitMany submits each request for itself, in pieces that a server takes,
+// and answers in their order. One that is invalid does not keep the others
+// back: its Err says so. The error is that of the first piece that could not be
+// sent, if any; the requests of such a piece and of those after it have it as
+// their Err.
+func (c *Client) SubmitMany(ctx context.Context, requests []tasks.Request) ([]tasks.Accepting, error) {
+	if c.queue != nil {
+		return c.queue.submitMany(ctx, requests)
+	}
+	return c.rest.submitMany(ctx, requests)
+}
+
+// Get reads a job, with its result once it has succeeded. tasks.ErrNotFound
+// when there is none.
+func (c *Client) Get(ctx context.Context, id string) (tasks.Job, error) {
+	r, err := c.ledger("get")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	return r.get(ctx, id)
+}
+
+// Find reads the newest revision for a kind, user and report: what a page needs
+// that shows a result or how far it is. tasks.ErrNotFound when nothing was ever
+// submitted.
+func (c *Client) Find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error) {
+	r, err := c.ledger("find")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	return r.find(ctx, kind, userID, reportID)
+}
+
+// Wait returns the job once it is finished: succeeded, skipped, dead or
+// cancelled, which its State tells; a dead job is no error here. It keeps
+// asking while the server restarts or cannot be reached, and ends early only
+// with ctx, when there is no such job, or when it is not authorised.
+func (c *Client) Wait(ctx context.Context, id string) (tasks.Job, error) {
+	r, err := c.ledger("wait")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	return r.wait(ctx, id)
+}
+
+// List reads one page of jobs, newest first and without results.
+func (c *Client) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
+	r, err := c.ledger("list")
+	if err != nil {
+		return tasks.Page{}, err
+	}
+	return r.list(ctx, f)
+}
+
+// All goes through all jobs that f selects, page by page. It ends after the
+// first error.
+func (c *Client) All(ctx context.Context, f tasks.Filter) iter.Seq2[tasks.Job, error] {
+	return func(yield func(tasks.Job, error) bool) {
+		for {
+			page, err := c.List(ctx, f)
+			if err != nil {
+				yield(tasks.Job{}, err)
+				return
+			}
+			for _, j := range page.Jobs {
+				if !yield(j, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			f.Cursor = page.Next
+		}
+	}
+}
+
+// Retry runs a job again at once, with a fresh budget; what was finished is
+// kept. tasks.ErrConflict when it is running or has succeeded. Why is kept with
+// the event and may be empty.
+func (c *Client) Retry(ctx context.Context, id, why string) (tasks.Job, error) {
+	r, err := c.ledger("retry")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	return r.act(ctx, "retry", id, why)
+}
+
+// Cancel stops a job. One that runs is asked to stop, and the job returned says
+// so in CancelAsk. tasks.ErrConflict when it has succeeded or is dead. Why is
+// kept with the event and may be empty.
+func (c *Client) Cancel(ctx context.Context, id, why string) (tasks.Job, error) {
+	r, err := c.ledger("cancel")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	return r.act(ctx, "cancel", id, why)
+}
+
+// Attempts reads every try at a job, oldest first.
+func (c *Client) Attempts(ctx context.Context, id string) ([]tasks.Attempt, error) {
+	r, err := c.ledger("attempts")
+	if err != nil {
+		return nil, err
+	}
+	return r.attempts(ctx, id)
+}
+
+// Events reads every move of a job, oldest first.
+func (c *Client) Events(ctx context.Context, id string) ([]tasks.Event, error) {
+	r, err := c.ledger("events")
+	if err != nil {
+		return nil, err
+	}
+	return r.events(ctx, id)
+}
+
+// PutInterview stores an interview, a JSON document that the server's /docs
+// describes; jobs that wait for it go on. Changed is false when the same was
+// stored already.
+func (c *Client) PutInterview(ctx context.Context, reportID int64, doc json.RawMessage) (changed bool, err error) {
+	r, err := c.ledger("put interview")
+	if err != nil {
+		return false, err
+	}
+	return r.putInterview(ctx, reportID, doc)
+}
+
+// Report reads the newest stored results of both kinds for an interview,
+// together with where their jobs stand. It never starts an evaluation.
+func (c *Client) Report(ctx context.Context, reportID int64) (json.RawMessage, error) {
+	r, err := c.ledger("report")
+	if err != nil {
+		return nil, err
+	}
+	return r.report(ctx, reportID)
+}

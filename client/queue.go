@@ -1,0 +1,164 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"evalq/internal/redisconn"
+	"evalq/tasks"
+)
+
+// The ledger owns the budget of attempts and the time limits, so Asynq's own
+// are set where they are never reached.
+const (
+	maxRetry    = 1_000_000
+	taskTimeout = 24 * time.Hour
+)
+
+// queue puts tasks into Redis for a worker to take over.
+type queue struct {
+	redis     redis.UniversalClient
+	tasks     *asynq.Client
+	inspector *asynq.Inspector
+	timeout   time.Duration
+}
+
+func openQueue(ctx context.Context, rawURL string, cfg Config) (*queue, error) {
+	r, err := redisconn.Open(ctx, rawURL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return &queue{
+		redis: r, tasks: asynq.NewClientFromRedisClient(r), inspector: asynq.NewInspectorFromRedisClient(r), timeout: cfg.Timeout,
+	}, nil
+}
+
+func (q *queue) close() error {
+	if err := q.redis.Close(); err != nil {
+		return fmt.Errorf("client: close: %w", err)
+	}
+	return nil
+}
+
+// taskID is the same for each submission of a natural key, so that Redis holds
+// one task of it at a time.
+func taskID(p tasks.Payload) string {
+	user, report := p.Subject()
+	return "adopt." + string(p.Kind()) + "." + strconv.FormatInt(user, 10) + "." + strconv.FormatInt(report, 10)
+}
+
+func (q *queue) submit(ctx context.Context, r tasks.Request) (tasks.Job, error) {
+	if r.Anew || r.Passive {
+		return tasks.Job{}, fmt.Errorf("client: submit anew or passively: %w", ErrNeedsLedger)
+	}
+	payload, err := tasks.Encode(r.Payload)
+	if err != nil {
+		return tasks.Job{}, fmt.Errorf("client: submit: %w", &tasks.InvalidError{Err: err})
+	}
+	if r.Priority == "" {
+		r.Priority = tasks.Default
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	if err := q.enqueue(ctx, r, payload); err != nil {
+		return tasks.Job{}, fmt.Errorf("client: submit: %w", err)
+	}
+	return promised(r), nil
+}
+
+// promised is what is known of a job that no ledger has seen yet.
+func promised(r tasks.Request) tasks.Job {
+	j := tasks.Job{Kind: r.Payload.Kind(), Priority: r.Priority, State: tasks.Queued, DueAt: r.RunAt}
+	j.UserID, j.ReportID = r.Payload.Subject()
+	if c, ok := r.Payload.(tasks.Custom); ok {
+		j.Data = c.Data
+	}
+	return j
+}
+
+func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) error {
+	options := []asynq.Option{
+		asynq.TaskID(taskID(r.Payload)), asynq.Queue(string(r.Priority)),
+		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
+	}
+	if !r.RunAt.IsZero() {
+		options = append(options, asynq.ProcessAt(r.RunAt))
+	}
+	task := asynq.NewTask(string(r.Payload.Kind()), payload)
+	// The second round follows the removal of a leftover; a third would mean
+	// that somebody archives it as fast as it is enqueued.
+	for range 3 {
+		_, err := q.tasks.EnqueueContext(ctx, task, options...)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, asynq.ErrTaskIDConflict) {
+			return unreachable(err)
+		}
+		waits, err := q.clear(ctx, string(r.Priority), taskID(r.Payload))
+		if waits || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the task %q is in the way in queue %q: %w", taskID(r.Payload), r.Priority, tasks.ErrConflict)
+}
+
+// clear looks at the task that holds the id. One that will still be worked on
+// stands for the new one too; a leftover is removed.
+func (q *queue) clear(ctx context.Context, name, id string) (waits bool, err error) {
+	info, err := q.inspector.GetTaskInfo(name, id)
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound):
+		return false, nil // it went meanwhile
+	case errors.Is(err, asynq.ErrQueueNotFound):
+		// A Redis that was emptied under a running client has lost its list of
+		// queues, which Asynq writes only once a process.
+		if err := q.redis.SAdd(ctx, "asynq:queues", name).Err(); err != nil {
+			return false, unreachable(err)
+		}
+		return false, nil
+	case err != nil:
+		return false, unreachable(err)
+	}
+	switch info.State {
+	case asynq.TaskStateArchived, asynq.TaskStateCompleted:
+		err := q.inspector.DeleteTask(name, id)
+		if err != nil && !errors.Is(err, asynq.ErrTaskNotFound) && !errors.Is(err, asynq.ErrQueueNotFound) {
+			return false, unreachable(err)
+		}
+		return false, ctx.Err()
+	}
+	return true, nil
+}
+
+// unreachable gives Redis's errors the kind that callers ask about. A write
+// without an answer may have been done.
+func unreachable(err error) error {
+	return &failure{kind: tasks.ErrOutcomeUnknown, text: fmt.Sprintf("redis: %v; it is safe to submit again", err)}
+}
+
+func (q *queue) submitMany(ctx context.Context, requests []tasks.Request) ([]tasks.Accepting, error) {
+	out := make([]tasks.Accepting, len(requests))
+	var failed error
+	for i, r := range requests {
+		switch err := r.Validate(); {
+		case err != nil:
+			out[i].Err = &tasks.InvalidError{Err: err}
+		case failed != nil:
+			out[i].Err = failed
+		default:
+			out[i].Job, out[i].Err = q.submit(ctx, r)
+			out[i].Created = out[i].Err == nil
+			if errors.Is(out[i].Err, tasks.ErrOutcomeUnknown) {
+				failed = out[i].Err // the rest would fail the same, each after its timeout
+			}
+		}
+	}
+	return out, failed
+}

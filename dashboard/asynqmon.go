@@ -1,0 +1,170 @@
+package dashboard
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/hibiken/asynqmon"
+	"github.com/redis/go-redis/v9"
+
+	"evalq/tasks"
+)
+
+// monitor is Asynqmon as one role sees it.
+type monitor struct {
+	handler http.Handler
+	root    string // path at which it is mounted
+	index   string // its page, with our bar; nonceMark stands for the nonce
+	policy  string // the page's Content-Security-Policy, with nonceMark
+}
+
+// monitors are the two: a viewer's has no buttons.
+type monitors struct{ operator, viewer *monitor }
+
+const nonceMark = "evalq-nonce-goes-here"
+
+// shared hands a client to Asynqmon, which is never told to close it.
+type shared struct{ client redis.UniversalClient }
+
+func (s shared) MakeRedisClient() any { return s.client }
+
+func newAsynqmon(client redis.UniversalClient, prefix string) (*monitors, error) {
+	operator, err := newMonitor(client, prefix, false)
+	if err != nil {
+		return nil, err
+	}
+	viewer, err := newMonitor(client, prefix, true)
+	return &monitors{operator, viewer}, err
+}
+
+func newMonitor(client redis.UniversalClient, prefix string, readOnly bool) (*monitor, error) {
+	m := &monitor{root: prefix + "/asynqmon"}
+	m.handler = asynqmon.New(asynqmon.Options{
+		RootPath: m.root, RedisConnOpt: shared{client}, ReadOnly: readOnly,
+		PayloadFormatter: asynqmon.PayloadFormatterFunc(showIDs),
+		ResultFormatter:  asynqmon.ResultFormatterFunc(func(_ string, b []byte) string { return hidden(b) }),
+	})
+	request, err := http.NewRequest(http.MethodGet, m.root+"/", nil)
+	if err != nil {
+		return nil, err
+	}
+	var page buffer
+	m.handler.ServeHTTP(&page, request)
+	m.index, m.policy, err = dress(page.body.String(), prefix)
+	return m, err
+}
+
+// showIDs is all of a payload that Asynqmon shows. It is no JSON, because the
+// page would parse that and round the ids.
+func showIDs(taskType string, payload []byte) string {
+	p, err := tasks.Parse(tasks.Kind(taskType), payload)
+	if err != nil {
+		return hidden(payload)
+	}
+	user, report := p.Subject()
+	return fmt.Sprintf("user %d, report %d", user, report)
+}
+
+func hidden(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("hidden, %d bytes", len(b))
+}
+
+var (
+	// The web app manifest goes as well: browsers fetch it without the session.
+	unwanted     = regexp.MustCompile(`<link[^>]*(fonts\.googleapis\.com|fonts\.gstatic\.com|rel="manifest")[^>]*>`)
+	inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+)
+
+// dress takes the two font links out of Asynqmon's page, puts our bar in, and
+// works out the strictest policy under which it runs: its two inline scripts
+// by their hashes, the styles it makes at run time by a nonce, which its
+// styling library looks for in a meta element.
+func dress(page, prefix string) (index, policy string, err error) {
+	if !strings.Contains(page, "<head>") || !strings.Contains(page, "<body>") || !strings.Contains(page, `<div id="root">`) {
+		return "", "", errors.New("its page is not of the form that this version of evalq knows")
+	}
+	page = unwanted.ReplaceAllString(page, "")
+	scripts := []string{"'self'"}
+	for _, match := range inlineScript.FindAllStringSubmatch(page, -1) {
+		sum := sha256.Sum256([]byte(match[1]))
+		scripts = append(scripts, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	}
+	p := html.EscapeString(prefix)
+	head := `<head><meta property="csp-nonce" content="` + nonceMark + `"/>` +
+		`<link rel="stylesheet" href="` + p + `/assets/bar.css"/><script src="` + p + `/assets/bar.js" defer></script>`
+	bar := `<body><nav id="evalq-bar" aria-label="evalq" data-root="` + p + `/"><a href="` + p + `/">evalq</a><a href="` + p +
+		`/jobs">Jobs</a><a href="` + p + `/audit">Audit</a><span id="evalq-counts" role="status">…</span></nav>`
+	page = strings.Replace(page, "<head>", head, 1)
+	page = strings.Replace(page, "<body>", bar, 1)
+	policy = "default-src 'none'; script-src " + strings.Join(scripts, " ") +
+		"; style-src 'self' 'nonce-" + nonceMark + "'; img-src 'self' data:; font-src 'self'; connect-src 'self'" +
+		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return page, policy, nil
+}
+
+// ServeHTTP serves reading requests only; who changes something goes through
+// the gate.
+func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, m.root+"/api/") {
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		m.handler.ServeHTTP(w, r)
+		return
+	}
+	var answer buffer
+	m.handler.ServeHTTP(&answer, r)
+	if answer.header.Get("Content-Type") == "" && answer.status < 300 {
+		m.servePage(w) // only its page comes without a type, for every path that is no file
+		return
+	}
+	for name, values := range answer.header {
+		w.Header()[name] = values
+	}
+	if strings.HasPrefix(r.URL.Path, m.root+"/static/") && answer.status < 300 {
+		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable") // named by their hash
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body.Bytes())
+}
+
+func (m *monitor) servePage(w http.ResponseWriter) {
+	nonce := rand.Text()
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", strings.Replace(m.policy, nonceMark, nonce, 1))
+	_, _ = w.Write([]byte(strings.Replace(m.index, nonceMark, nonce, 1)))
+}
+
+// buffer holds an answer until it is known what it is.
+type buffer struct {
+	header http.Header
+	body   bytes.Buffer
+	status int
+}
+
+func (b *buffer) Header() http.Header {
+	if b.header == nil {
+		b.header = http.Header{}
+	}
+	return b.header
+}
+
+func (b *buffer) WriteHeader(status int) {
+	if b.status == 0 {
+		b.status = status
+	}
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.WriteHeader(http.StatusOK)
+	return b.body.Write(p)
+}

@@ -1,0 +1,91 @@
+package dashboard_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"evalq/dashboard"
+	"evalq/tasks"
+)
+
+func TestAsynqmonsPageLoadsNothingFromElsewhereAndCarriesOurBar(t *testing.T) {
+	t.Parallel()
+	_, h := offline(t, &dashboard.Config{Prefix: "/ops"})
+	for _, path := range []string{"/ops/asynqmon/", "/ops/asynqmon/queues/default", "/ops/asynqmon/queues/a.b/tasks/x.1"} {
+		a := get(h, path)
+		if a.status != http.StatusOK || strings.Contains(a.body, "googleapis") || strings.Contains(a.body, "https://") {
+			t.Errorf("%s: answer %d, or something from elsewhere is in it: %.600s", path, a.status, a.body)
+		}
+		for _, want := range []string{`id="evalq-bar"`, `href="/ops/assets/bar.css"`, `src="/ops/assets/bar.js"`, `<div id="root">`, `href="/ops/jobs"`} {
+			if !strings.Contains(a.body, want) {
+				t.Errorf("%s lacks %s", path, want)
+			}
+		}
+	}
+	if a := get(h, "/ops/asynqmon"); a.status != http.StatusSeeOther || a.header.Get("Location") != "/ops/asynqmon/" {
+		t.Errorf("without the slash: %d %s", a.status, a.header.Get("Location"))
+	}
+}
+
+func TestAsynqmonsPolicyAllowsItsOwnScriptsByHashAndItsStylesByAFreshNonce(t *testing.T) {
+	t.Parallel()
+	_, h := offline(t, nil)
+	nonce := regexp.MustCompile(`<meta property="csp-nonce" content="([^"]+)"`)
+	seen := map[string]bool{}
+	for range 2 {
+		a := get(h, "/asynqmon/")
+		policy := a.header.Get("Content-Security-Policy")
+		scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(a.body, -1)
+		if len(scripts) != 2 {
+			t.Fatalf("%d inline scripts, want 2", len(scripts))
+		}
+		for _, script := range scripts {
+			sum := sha256.Sum256([]byte(script[1]))
+			if !strings.Contains(policy, "'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'") {
+				t.Errorf("the policy %q does not allow the script %.60s", policy, script[1])
+			}
+		}
+		found := nonce.FindStringSubmatch(a.body)
+		if found == nil || !strings.Contains(policy, "'nonce-"+found[1]+"'") || seen[found[1]] {
+			t.Errorf("nonce %v, policy %q, seen before: %v", found, policy, seen)
+		}
+		seen[found[1]] = true
+	}
+}
+
+func TestAsynqmonShowsIDsWithAllTheirDigitsAndNoOtherPayload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	job := w.queued(tasks.Queued, "pending")
+	for _, path := range []string{"/queues/default/pending_tasks", "/queues/default/tasks/" + job.TaskID()} {
+		a := w.api(http.MethodGet, path, "")
+		if a.status != http.StatusOK || !strings.Contains(a.body, `"payload":"user 9007199254740993, report 9223372036854775807"`) {
+			t.Errorf("%s: answer %d %s", path, a.status, a.body)
+		}
+		if strings.Contains(a.body, "user_id") {
+			t.Errorf("%s shows the payload as it is: %s", path, a.body)
+		}
+	}
+	if a := w.api(http.MethodGet, "/redis_info", ""); a.status != http.StatusOK || !strings.Contains(a.body, "redis_version") {
+		t.Errorf("redis_info: answer %d %.100s", a.status, a.body)
+	}
+}
+
+func TestAsynqmonsFilesAreServedWithTheirTypes(t *testing.T) {
+	t.Parallel()
+	_, h := offline(t, nil)
+	page := get(h, "/asynqmon/").body
+	for _, src := range regexp.MustCompile(`<script src="([^"]+)"`).FindAllStringSubmatch(page, -1) {
+		a := get(h, src[1])
+		if a.status != http.StatusOK || !strings.Contains(a.header.Get("Content-Type"), "javascript") || len(a.body) == 0 {
+			t.Errorf("%s: answer %d %s", src[1], a.status, a.header.Get("Content-Type"))
+		}
+	}
+	if a := get(h, "/asynqmon/favicon.ico"); a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), "image/") {
+		t.Errorf("favicon: answer %d %s", a.status, a.header.Get("Content-Type"))
+	}
+}

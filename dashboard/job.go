@@ -1,0 +1,103 @@
+package dashboard
+
+import (
+	"net/http"
+
+	"evalq/tasks"
+)
+
+type jobView struct {
+	tasks.Job
+	Sentence  string // about the state, in English
+	ErrorEN   string // for the person who waits
+	ErrorZH   string
+	Repair    bool // the interview is what has to be mended
+	CanRun    bool
+	CanCancel bool
+	InAsynq   bool // its task can be looked at in Asynqmon
+	Attempts  []tasks.Attempt
+	Events    []tasks.Event
+	Shown     *result // nil when there is none, or none that we can read
+}
+
+// stateSentences say what a state means for the operator.
+var stateSentences = map[tasks.State]string{
+	tasks.Accepted:  "Committed in the ledger; it is handed to the workers when its time and turn come.",
+	tasks.Queued:    "Handed over; it waits for a free worker.",
+	tasks.Running:   "A worker is at work on it.",
+	tasks.Retrying:  "The last attempt failed; the next one is due at the time below.",
+	tasks.Held:      "It waits for something, and goes on by itself when that has happened.",
+	tasks.Succeeded: "Done; the result is stored.",
+	tasks.Dead:      "Given up. Run hands it over again with a fresh budget.",
+	tasks.Cancelled: "Stopped by somebody. Run takes it up again.",
+	tasks.Skipped:   "There was nothing to do, and that is no failure.",
+}
+
+func (h *Handler) job(w http.ResponseWriter, r *http.Request) {
+	ctx, id := r.Context(), r.PathValue("id")
+	if !tasks.ValidID(id) {
+		h.sayNo(w, r, http.StatusNotFound, "there is no such job")
+		return
+	}
+	job, err := h.ledger.Get(ctx, id)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	v := newJobView(job)
+	if v.Attempts, err = h.ledger.Attempts(ctx, id); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	if v.Events, err = h.ledger.Events(ctx, id); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.render(w, r, http.StatusOK, "job", "Job "+job.ID, v)
+}
+
+func newJobView(job tasks.Job) jobView {
+	v := jobView{
+		Job: job, Sentence: stateSentences[job.State], Shown: readResult(job.Result),
+		CanRun:    job.State.CanMove(tasks.Accepted) && job.State != tasks.Running,
+		CanCancel: job.State.CanMove(tasks.Cancelled),
+		InAsynq:   job.State != tasks.Accepted && job.State != tasks.Held && job.State != tasks.Cancelled && job.Delivery > 0,
+	}
+	if job.Error != nil {
+		gaveUp := job.State == tasks.Dead
+		v.Repair = gaveUp && (job.Error.Class == tasks.ClassNotAssessable || job.Error.Class == tasks.ClassInterviewMissing)
+		v.ErrorEN, v.ErrorZH = job.Error.Class.Sentence("en", gaveUp), job.Error.Class.Sentence("zh", gaveUp)
+	}
+	return v
+}
+
+func (h *Handler) retryJob(w http.ResponseWriter, r *http.Request) {
+	h.act(w, r, "job.retry", "retried", func(id string) error {
+		_, err := h.ledger.Retry(r.Context(), id, actor(r), "run from the dashboard")
+		return err
+	})
+}
+
+func (h *Handler) cancelJob(w http.ResponseWriter, r *http.Request) {
+	h.act(w, r, "job.cancel", "cancelled", func(id string) error {
+		_, err := h.ledger.Cancel(r.Context(), id, actor(r), "cancelled from the dashboard")
+		return err
+	})
+}
+
+// act carries out one action on the job that the path names, and leads back.
+func (h *Handler) act(w http.ResponseWriter, r *http.Request, action, deed string, do func(id string) error) {
+	id := r.PathValue("id")
+	if !tasks.ValidID(id) {
+		h.sayNo(w, r, http.StatusNotFound, "there is no such job")
+		return
+	}
+	if !h.readForm(w, r) || !h.audited(w, r, action, id, "") {
+		return
+	}
+	if err := do(id); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	h.done(w, r, deed, 1)
+}

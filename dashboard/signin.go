@@ -1,0 +1,86 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+type signInView struct {
+	Next  string
+	Name  string
+	Wrong string
+}
+
+func (h *Handler) signInPage(w http.ResponseWriter, r *http.Request) {
+	next := h.local(r.URL.Query().Get("next"))
+	if _, no := h.auth.admit(r); no == nil {
+		http.Redirect(w, r, next, http.StatusSeeOther)
+		return
+	}
+	if no := h.auth.screen(r); no != nil {
+		h.sayNo(w, r, no.status, no.detail)
+		return
+	}
+	h.render(w, r, http.StatusOK, "signin", "Sign in", signInView{Next: next})
+}
+
+func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
+	if no := h.auth.screen(r); no != nil {
+		h.sayNo(w, r, no.status, no.detail)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+	if err := r.ParseForm(); err != nil {
+		h.sayNo(w, r, http.StatusBadRequest, "the form cannot be read")
+		return
+	}
+	name, next := strings.TrimSpace(r.PostForm.Get("name")), h.local(r.PostForm.Get("next"))
+	who, no := h.auth.check(r, name, r.PostForm.Get("secret"))
+	if no != nil {
+		no.setHeaders(w)
+		h.render(w, r, no.status, "signin", "Sign in", signInView{Next: next, Name: name, Wrong: no.detail})
+		return
+	}
+	r = withIdentity(r, who)
+	if err := h.audit(r, "sign_in", who.name, ""); err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	id, expires := h.auth.sessions.begin(who.name, time.Now())
+	h.setCookie(w, r, id, expires)
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) {
+	if no := h.auth.screen(r); no != nil {
+		h.sayNo(w, r, no.status, no.detail)
+		return
+	}
+	if cookie, err := r.Cookie(sessionCookie); err == nil {
+		h.auth.sessions.end(cookie.Value)
+	}
+	h.setCookie(w, r, "", time.Unix(1, 0))
+	http.Redirect(w, r, h.prefix+"/sign-in", http.StatusSeeOther)
+}
+
+func (h *Handler) setCookie(w http.ResponseWriter, r *http.Request, value string, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{
+		Name: sessionCookie, Value: value, Path: h.prefix + "/", Expires: expires,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		// A header that only claims TLS makes the cookie stricter, never laxer.
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
+	})
+}
+
+// local gives back a path of ours, or the first page for anything else, so that
+// no link can make the sign-in or a form lead to another site.
+func (h *Handler) local(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, h.prefix+"/") ||
+		strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return h.prefix + "/"
+	}
+	return u.RequestURI()
+}

@@ -1,0 +1,251 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"evalq/tasks"
+)
+
+const evaluationsPath = "/v1/evaluations"
+
+func location(id string) string { return evaluationsPath + "/" + id }
+
+type jobAnswer struct {
+	Status   int
+	Location string `header:"Location" doc:"Where the job is."`
+	Body     Job
+}
+
+type jobBody struct{ Body Job }
+
+type jobQuery struct {
+	ID   string `path:"id" doc:"The job's id: 24 lower-case letters and digits."`
+	Wait string `query:"wait" doc:"Answer when the job has finished, or after this long, such as 30s; at most 60s." example:"30s"`
+}
+
+type listQuery struct {
+	Kind     string        `query:"kind" doc:"Only this kind."`
+	State    stateParam    `query:"state" doc:"Only jobs in this state."`
+	Priority priorityParam `query:"priority" doc:"Only this queue."`
+	UserID   idParam       `query:"user_id" doc:"Only this user's."`
+	ReportID idParam       `query:"report_id" doc:"Only of this interview."`
+	Class    string        `query:"class" doc:"Only jobs whose newest failure is of this class."`
+	Limit    limitParam    `query:"limit" doc:"Jobs a page; 50 when left out."`
+	Cursor   string        `query:"cursor" doc:"The next of the page before."`
+}
+
+// JobPage is one page of jobs.
+type JobPage struct {
+	Jobs []Job  `json:"jobs" nullable:"false"`
+	Next string `json:"next" doc:"Pass it as cursor for the next page; empty on the last."`
+}
+
+type listAnswer struct{ Body JobPage }
+
+type findQuery struct {
+	Kind     string  `query:"kind" required:"true" doc:"The kind."`
+	UserID   idParam `query:"user_id" required:"true" doc:"Whose."`
+	ReportID idParam `query:"report_id" required:"true" doc:"Of which interview."`
+}
+
+func (a *API) routeEvaluations() {
+	route(a, endpoint{
+		id: "submit", method: http.MethodPost, path: evaluationsPath, tag: tagEvaluations,
+		summary: "Submit an evaluation",
+		text: "Answers after the ledger has committed. What exists already is returned as it is; a dead job is revived; " +
+			"an interview that has changed since starts the next revision. Safe to repeat.",
+		body: Submission{}, usual: http.StatusAccepted,
+		success: map[int]string{
+			http.StatusAccepted: "Accepted: a new job, the next revision, or a revived one.",
+			http.StatusOK:       "It exists already and was left as it is.",
+		},
+		errors: []int{400, 401, 403, 413, 415, 422, 503},
+	}, a.submit)
+	route(a, endpoint{
+		id: "list", method: http.MethodGet, path: evaluationsPath, tag: tagEvaluations,
+		summary: "List jobs", text: "Newest first, without results.",
+		success: map[int]string{http.StatusOK: "One page."}, errors: []int{400, 401, 422, 503},
+	}, a.list)
+	route(a, endpoint{
+		id: "get", method: http.MethodGet, path: evaluationsPath + "/{id}", tag: tagEvaluations,
+		summary: "Read a job", text: "With its result once it has succeeded. ?wait= makes it a long poll.",
+		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 401, 404, 422, 503},
+	}, a.get)
+	route(a, endpoint{
+		id: "find", method: http.MethodGet, path: "/v1/find", tag: tagEvaluations,
+		summary: "Find the newest job", text: "The newest revision for a kind, user and interview, with its result.",
+		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 401, 404, 422, 503},
+	}, a.find)
+}
+
+// checkKind refuses a kind that no handler takes.
+func (a *API) checkKind(k tasks.Kind) error {
+	if slices.Contains(a.cfg.Kinds, k) {
+		return nil
+	}
+	names := make([]string, len(a.cfg.Kinds))
+	for i, known := range a.cfg.Kinds {
+		names[i] = string(known)
+	}
+	if k == "" {
+		return fmt.Errorf("kind: missing; use one of %s", strings.Join(names, ", "))
+	}
+	return fmt.Errorf("kind: unknown; use one of %s", strings.Join(names, ", "))
+}
+
+func errData(k tasks.Kind) error {
+	return fmt.Errorf("data: not used by %q; only kinds of a platform's own carry data", k)
+}
+
+func (a *API) submit(ctx context.Context, _ *struct{}) (*jobAnswer, error) {
+	data, err := readBody(request(ctx), false)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.decode(data)
+	if err != nil {
+		return nil, err
+	}
+	j, created, err := a.ledger.Accept(ctx, r, a.cfg.Who(ctx))
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusAccepted
+	}
+	return &jobAnswer{Status: status, Location: location(j.ID), Body: view(j)}, nil
+}
+
+func (a *API) get(ctx context.Context, q *jobQuery) (*jobBody, error) {
+	if err := jobID(q.ID); err != nil {
+		return nil, err
+	}
+	wait, err := a.wait(q.Wait)
+	if err != nil {
+		return nil, err
+	}
+	var j tasks.Job
+	if wait > 0 {
+		a.allow(ctx, wait)
+		j, err = a.ledger.Wait(ctx, q.ID, wait)
+	} else {
+		j, err = a.ledger.Get(ctx, q.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &jobBody{view(j)}, nil
+}
+
+// wait reads ?wait=. Longer than the server allows is cut, as the caller asks
+// again anyway.
+func (a *API) wait(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, badFields(FieldError{"query.wait", "wait: must be a duration such as 30s"})
+	}
+	return min(d, a.cfg.MaxWait), nil
+}
+
+// allow moves the connection's write deadline behind the wait. Without one, or
+// under a writer that has none, there is nothing to move.
+func (a *API) allow(ctx context.Context, wait time.Duration) {
+	if w, ok := ctx.Value(keyWriter).(http.ResponseWriter); ok {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + 10*time.Second))
+	}
+}
+
+func (a *API) find(ctx context.Context, q *findQuery) (*jobBody, error) {
+	f := &fields{where: "query"}
+	kind := tasks.Kind(q.Kind)
+	if err := a.checkKind(kind); err != nil {
+		f.fail("kind", err)
+	}
+	user, report := queryID(f, "user_id", q.UserID, true), queryID(f, "report_id", q.ReportID, true)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	j, err := a.ledger.Find(ctx, kind, user, report)
+	if err != nil {
+		return nil, err
+	}
+	return &jobBody{view(j)}, nil
+}
+
+func (a *API) list(ctx context.Context, q *listQuery) (*listAnswer, error) {
+	filter, err := a.filter(q)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.ledger.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return &listAnswer{JobPage{Jobs: views(page.Jobs), Next: page.Next}}, nil
+}
+
+func (a *API) filter(q *listQuery) (tasks.Filter, error) {
+	f := &fields{where: "query"}
+	out := tasks.Filter{
+		Kind: tasks.Kind(q.Kind), State: tasks.State(q.State), Priority: tasks.Priority(q.Priority),
+		Class: tasks.Class(q.Class), Cursor: q.Cursor,
+	}
+	if out.Kind != "" { // a kind that is no longer configured may still have jobs
+		if err := out.Kind.Validate(); err != nil {
+			f.fail("kind", err)
+		}
+	}
+	if out.State != "" && !out.State.Valid() {
+		f.fail("state", fmt.Errorf("state: must be one of %s", joined(tasks.States())))
+	}
+	if out.Priority != "" {
+		if err := out.Priority.Validate(); err != nil {
+			f.fail("priority", err)
+		}
+	}
+	if out.Class != "" && !out.Class.Valid() {
+		f.fail("class", fmt.Errorf("class: must be one of %s", joined(tasks.Classes())))
+	}
+	out.UserID, out.ReportID = queryID(f, "user_id", q.UserID, false), queryID(f, "report_id", q.ReportID, false)
+	if q.Limit != "" {
+		n, err := strconv.Atoi(string(q.Limit))
+		if err != nil || n < 1 || n > 500 {
+			f.fail("limit", errLimit)
+		}
+		out.Limit = n
+	}
+	if len(out.Cursor) > 200 {
+		f.fail("cursor", fmt.Errorf("cursor: not one that a page gave as next"))
+	}
+	return out, f.err()
+}
+
+func joined[S ~string](all []S) string {
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+// queryID reads an id of the query; without required it may be absent.
+func queryID(f *fields, name string, p idParam, required bool) int64 {
+	if p == "" && !required {
+		return 0
+	}
+	id, err := parseID(name, string(p))
+	if err != nil {
+		f.fail(name, err)
+	}
+	return id
+}

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"evalq/internal/app"
+	"evalq/internal/config"
+)
+
+func (p *program) demo() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Start a server, evaluate the sample interviews, and show the results",
+		Long: "Needs nothing but this program. It loads sample interviews, submits both kinds of evaluation for each,\n" +
+			"prints the scores and the address of the dashboard, and keeps serving until Ctrl-C.",
+		Example: "  evalq demo\n  evalq demo --listen 127.0.0.1:0 --data-dir /tmp/evalq-demo",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, log, err := p.server(cmd)
+			if err != nil {
+				return err
+			}
+			return app.Demo(cmd.Context(), *cfg, p.out, log)
+		},
+	}
+	config.AddFlags(cmd.Flags())
+	return cmd
+}

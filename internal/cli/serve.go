@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"evalq/internal/app"
+	"evalq/internal/config"
+)
+
+func (p *program) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server: API, relay, worker and dashboard in one process",
+		Long: "Runs until it is told to stop (Ctrl-C or SIGTERM): then it takes no more work, lets running evaluations\n" +
+			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.",
+		Example: "  evalq serve --listen 127.0.0.1:8080 --data-dir ./data\n" +
+			"  evalq serve --redis-url redis://:password@redis.example:6379/0",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, log, err := p.server(cmd)
+			if err != nil {
+				return err
+			}
+			return app.Serve(cmd.Context(), *cfg, p.out, log)
+		},
+	}
+	config.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// server reads the settings of a server. What is wrong with them is a failure
+// to start, like an address that is taken.
+func (p *program) server(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
+	cfg, err := config.Load(p.environ, cmd.Flags(), p.dotenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cfg, logger(p.errOut, cfg), nil
+}
+
+func logger(w io.Writer, cfg *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

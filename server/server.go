@@ -1,0 +1,141 @@
+// Package server runs a whole evalq inside another program: ledger, relay,
+// workers, API and dashboard in one process, with the program's own handlers
+// beside evalq's.
+//
+//	err := server.Run(ctx, &server.Config{
+//		DataDir:  "/var/lib/evalq",
+//		Handlers: map[tasks.Kind]worker.Handler{"resume_parse": parseResume},
+//	})
+//
+// Its jobs are submitted like all others, through the API or package client,
+// with tasks.Custom as the payload.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"evalq/internal/app"
+	"evalq/internal/config"
+	"evalq/tasks"
+	"evalq/worker"
+)
+
+// ErrPortTaken means that another program listens on Config.Listen.
+var ErrPortTaken = app.ErrPortTaken
+
+// Config sets a Server up. The zero value works and serves on loopback with the
+// embedded engine. It reads no environment.
+type Config struct {
+	// Listen is the address of the API and the dashboard; port 0 is any free
+	// one. Beyond loopback it needs an OperatorToken. Defaults to
+	// 127.0.0.1:8080.
+	Listen string
+	// DataDir is the folder of the ledger, for one process at a time. Defaults
+	// to evalq in the user's data folder.
+	DataDir string
+	// RedisURL is a Redis to carry the queue: redis://, rediss:// or unix://.
+	// Defaults to none: the embedded engine.
+	RedisURL string
+	// OperatorToken and ViewerToken sign people and programs in; 8 characters
+	// at least. Default to none.
+	OperatorToken, ViewerToken string
+	// Slots is how many jobs run at once. Defaults to 10.
+	Slots int
+	// DrainTimeout is how long running jobs may go on when Run's context has
+	// ended; then they are handed back. It has to be above 2 minutes. Defaults
+	// to 5 minutes.
+	DrainTimeout time.Duration
+	// InterviewWait is how long a job waits for its interview. Defaults to 24 h.
+	InterviewWait time.Duration
+	// Handlers serve the program's own kinds. One for a built-in kind replaces
+	// evalq's. Defaults to none.
+	Handlers map[tasks.Kind]worker.Handler
+	// Classify gives a class to handlers' errors that carry none; see
+	// worker.Config. Defaults to none.
+	Classify func(error) tasks.Class
+	// Policies overrides the policy table by kind. Defaults to tasks.PolicyFor.
+	Policies func(tasks.Kind) tasks.Policy
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Server is an open evalq. It listens already; Run begins to answer.
+type Server struct{ app *app.App }
+
+// Open opens the ledger, the engine and the listener. The caller closes the
+// Server after Run.
+func Open(ctx context.Context, cfg *Config) (*Server, error) {
+	var c Config
+	if cfg != nil {
+		c = *cfg
+	}
+	settings, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	a, err := app.Open(ctx, settings, app.Extras{Handlers: c.Handlers, Classify: c.Classify, Policies: c.Policies}, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{a}, nil
+}
+
+// settings are the program's own, read as if c were its environment, so that
+// they are checked by the same rules.
+func (c Config) settings() (config.Config, error) {
+	var environ []string
+	set := func(name, value string) {
+		if value != "" {
+			environ = append(environ, name+"="+value)
+		}
+	}
+	// Without a home there is no default for DataDir, and Load says so.
+	home, _ := os.UserHomeDir()
+	set("HOME", home)
+	set("EVALQ_LISTEN", c.Listen)
+	set("EVALQ_DATA_DIR", c.DataDir)
+	set("EVALQ_REDIS_URL", c.RedisURL)
+	set("EVALQ_OPERATOR_TOKEN", c.OperatorToken)
+	set("EVALQ_VIEWER_TOKEN", c.ViewerToken)
+	for name, d := range map[string]time.Duration{"EVALQ_SHUTDOWN_TIMEOUT": c.DrainTimeout, "EVALQ_INTERVIEW_WAIT": c.InterviewWait} {
+		if d != 0 {
+			set(name, d.String())
+		}
+	}
+	if c.Slots != 0 {
+		set("EVALQ_CONCURRENCY", strconv.Itoa(c.Slots))
+	}
+	s, err := config.Load(environ, nil, "")
+	if err != nil {
+		return config.Config{}, fmt.Errorf("server: %w", err)
+	}
+	return *s, nil
+}
+
+// URL is where the server answers.
+func (s *Server) URL() string { return s.app.URL() }
+
+// Run serves until ctx ends, then drains. It returns worker.ErrStuck when half
+// of the slots are held by handlers that do not stop: end the process then.
+func (s *Server) Run(ctx context.Context) error { return s.app.Run(ctx) }
+
+// Close releases the ledger, the engine and the listener.
+func (s *Server) Close() error { return s.app.Close() }
+
+// Run opens a Server, serves until ctx ends, and closes it.
+func Run(ctx context.Context, cfg *Config) error {
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Run(ctx), s.Close())
+}
