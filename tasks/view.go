@@ -43,14 +43,14 @@ func (o Overview) Count(s State) int {
 
 // Worker is one worker process.
 type Worker struct {
-	ID        string    `json:"id"`
-	Host      string    `json:"host"`
-	PID       int       `json:"pid"`
-	Build     string    `json:"build"`
-	Slots     int       `json:"slots"`
-	StartedAt time.Time `json:"started_at"`
-	BeatAt    time.Time `json:"beat_at"` // the last sign of life, on the ledger's clock
-	Draining  bool      `json:"draining"`
+	ID        string          `json:"id"`
+	Host      string          `json:"host"`
+	PID       int             `json:"pid"`
+	Build     string          `json:"build"`
+	Slots     int             `json:"slots"`
+	StartedAt time.Time       `json:"started_at"`
+	BeatAt    time.Time       `json:"beat_at"` // the last sign of life, on the ledger's clock
+	Draining  bool            `json:"draining"`
 	Running   []ActiveAttempt `json:"running"`
 }
 

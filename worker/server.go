@@ -24,7 +24,7 @@ var errHandBack = errors.New("worker: the worker is stopping")
 
 const (
 	beatEvery   = 5 * time.Second
-	stopEvery   = time.Second     // how often cancellations of running jobs are looked for
+	stopEvery   = time.Second // how often cancellations of running jobs are looked for
 	returnGrace = 10 * time.Second
 )
 

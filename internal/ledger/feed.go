@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"evalq/tasks"
 )
@@ -278,12 +279,31 @@ func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int)
 // in Redis. It changes nothing when the job has moved on from that delivery. A
 // retrying job keeps its time.
 func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why string) error {
+	return l.redeliver(ctx, id, delivery, 0, why)
+}
+
+// RedeliverUnbegun is Redeliver for a task that a worker took, if the job has
+// not moved for as long as that.
+func (l *Ledger) RedeliverUnbegun(ctx context.Context, id string, delivery int, still time.Duration) error {
+	var n int
+	err := l.read.QueryRowContext(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND moved_at <= ?`,
+		id, delivery, ms(l.now().Add(-still))).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("ledger: look for %s: %w", id, err)
+	}
+	if n == 0 {
+		return nil
+	}
+	return l.redeliver(ctx, id, delivery, still, "a worker took its task and did not begin")
+}
+
+func (l *Ledger) redeliver(ctx context.Context, id string, delivery int, still time.Duration, why string) error {
 	err := l.w.do(ctx, func(t *txn) error {
 		j, err := t.byID(id)
 		if err != nil {
 			return err
 		}
-		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) {
+		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) || j.movedAt > ms(l.now().Add(-still)) {
 			return nil
 		}
 		if err := l.deliverAgain(t, j, "relay", why); err != nil {

@@ -216,12 +216,34 @@ func (l *Ledger) Overview(ctx context.Context) (tasks.Overview, error) {
 	if err := rows.Err(); err != nil {
 		return o, readError("overview", err)
 	}
+	if o.Oldest, err = l.oldest(ctx); err != nil {
+		return o, err
+	}
 	running, err := l.running(ctx)
 	if err != nil {
 		return o, err
 	}
 	o.Workers, err = l.workers(ctx, running)
 	return o, err
+}
+
+// oldest finds, a queue, the job that has waited longest and could run now.
+func (l *Ledger) oldest(ctx context.Context) (map[tasks.Priority]tasks.Job, error) {
+	out := map[tasks.Priority]tasks.Job{}
+	now := ms(l.now())
+	for _, q := range tasks.Priorities() {
+		// The inner query reads the index of ready jobs alone.
+		j, err := scanJob(l.read.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE seq =
+			(SELECT min(seq) FROM evalq_jobs WHERE state IN ('accepted', 'queued', 'retrying') AND queue = ? AND due_at <= ?)`, q, now))
+		if isNoRows(err) {
+			continue
+		}
+		if err != nil {
+			return nil, readError("overview", err)
+		}
+		out[q] = j.Job
+	}
+	return out, nil
 }
 
 func (l *Ledger) running(ctx context.Context) (map[string][]tasks.ActiveAttempt, error) {

@@ -12,6 +12,7 @@ type job struct {
 	tasks.Job
 	seq            int64
 	worker         string
+	movedAt        int64
 	holdSince      int64
 	transients     int
 	transientSince int64
@@ -21,7 +22,7 @@ type job struct {
 
 const jobColumns = `seq, id, kind, user_id, report_id, revision, queue, state, hold, hold_since, skipped,
 	delivery, attempt, worker, run, charged, deaths, transients, transient_since, budget,
-	accepted_at, due_at, started_at, finished_at, done, kept, total, cancel_asked, chore, dead_retried,
+	accepted_at, due_at, started_at, finished_at, moved_at, done, kept, total, cancel_asked, chore, dead_retried,
 	error_class, error_message, judge, input_hash, data`
 
 // scanner is a *sql.Row or *sql.Rows.
@@ -34,7 +35,7 @@ func scanJob(s scanner) (*job, error) {
 	var data []byte
 	err := s.Scan(&j.seq, &j.ID, &j.Kind, &j.UserID, &j.ReportID, &j.Revision, &j.Priority, &j.State, &j.Hold, &j.holdSince, &j.Skipped,
 		&j.Delivery, &j.Attempt, &j.worker, &j.Run, &j.Charged, &j.Deaths, &j.transients, &j.transientSince, &j.Budget,
-		&accepted, &due, &started, &finished, &j.Progress.Done, &j.Progress.Kept, &j.Progress.Total, &j.CancelAsk, &j.chore, &j.deadRetried,
+		&accepted, &due, &started, &finished, &j.movedAt, &j.Progress.Done, &j.Progress.Kept, &j.Progress.Total, &j.CancelAsk, &j.chore, &j.deadRetried,
 		&class, &message, &j.Judge, &j.InputHash, &data)
 	if err != nil {
 		return nil, err

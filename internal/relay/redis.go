@@ -62,27 +62,38 @@ func (r *Relay) retention(j tasks.Job) time.Duration {
 }
 
 func (r *Relay) resolve(ctx context.Context, j tasks.Job) error {
-	waiting, err := r.waits(j)
-	if err != nil || waiting {
+	states, err := r.taskStates(ctx, []tasks.Job{j})
+	if err != nil || willRun(states[0]) || states[0] == "active" {
 		return err
 	}
 	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis had ended")
 }
 
-// waits reports whether Asynq will still run the job's task.
-func (r *Relay) waits(j tasks.Job) (bool, error) {
-	info, err := r.insp.GetTaskInfo(string(j.Priority), j.TaskID())
-	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
-		return false, nil
+// taskStates reads what Asynq says of the jobs' tasks, in one round trip. A
+// task that is not there has an empty state.
+func (r *Relay) taskStates(ctx context.Context, jobs []tasks.Job) ([]string, error) {
+	cmds := make([]*redis.StringCmd, len(jobs))
+	_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i, j := range jobs {
+			cmds[i] = pipe.HGet(ctx, "asynq:{"+string(j.Priority)+"}:t:"+j.TaskID(), "state")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("relay: look up tasks: %w", err)
 	}
-	if err != nil {
-		return false, fmt.Errorf("relay: look up task of %s: %w", j.ID, err)
+	out := make([]string, len(jobs))
+	for i, c := range cmds {
+		if out[i], err = c.Result(); err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("relay: look up task of %s: %w", jobs[i].ID, err)
+		}
 	}
-	switch info.State {
-	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateActive, asynq.TaskStateRetry:
-		return true, nil
-	}
-	return false, nil
+	return out, nil
+}
+
+// willRun reports whether Asynq will hand a task in that state to a worker.
+func willRun(state string) bool {
+	return state == "pending" || state == "scheduled" || state == "retry"
 }
 
 // remove takes every trace of a task out of Asynq's keys. Asynq's own delete
@@ -144,8 +155,12 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 		if err != nil || len(jobs) == 0 {
 			return err
 		}
-		for _, j := range jobs {
-			if err := r.confirm(ctx, j); err != nil {
+		states, err := r.taskStates(ctx, jobs)
+		if err != nil {
+			return err
+		}
+		for i, j := range jobs {
+			if err := r.confirm(ctx, j, states[i], age); err != nil {
 				return err
 			}
 		}
@@ -153,17 +168,39 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 	}
 }
 
-// confirm puts a queued job's task back when it is gone. A retrying job's is
-// handed back to the relay's own timer instead.
-func (r *Relay) confirm(ctx context.Context, j tasks.Job) error {
-	waiting, err := r.waits(j)
-	if err != nil || waiting {
-		return err
-	}
-	if j.State == tasks.Queued {
+// confirm brings back the task of a job that should have one.
+func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time.Duration) error {
+	switch {
+	case willRun(state):
+		return nil
+	case state == "active" && age > 0:
+		return nil // a worker is about to begin it, or sweepActive sees to it
+	case state == "" && j.State == tasks.Queued:
 		return r.enqueue(ctx, j)
 	}
 	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis was lost")
+}
+
+// sweepActive finds tasks that a worker took and never began: it died in
+// between, or Redis' answer to it was lost. Asynq alone would bring them back
+// after a minute or two.
+func (r *Relay) sweepActive(ctx context.Context) error {
+	for _, p := range tasks.Priorities() {
+		ids, err := r.rdb.LRange(ctx, "asynq:{"+string(p)+"}:active", 0, -1).Result()
+		if err != nil {
+			return fmt.Errorf("relay: read active tasks of %s: %w", p, err)
+		}
+		for _, id := range ids {
+			job, delivery, err := tasks.ParseTaskID(id)
+			if err != nil {
+				continue // not ours
+			}
+			if err := r.ledger.RedeliverUnbegun(ctx, job, delivery, beginWithin); err != nil && !errors.Is(err, tasks.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // restoreQueues registers the queues, which a running Asynq client does once

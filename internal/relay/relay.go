@@ -24,8 +24,9 @@ const HeaderLedger = "evalq-ledger"
 const (
 	sweepEvery  = time.Second      // due jobs, missed wake-ups
 	epochEvery  = 2 * time.Second  // has Redis been wiped?
-	lossEvery   = 5 * time.Second  // dead workers, chores
-	verifyEvery = 30 * time.Second // tasks that Redis lost without being wiped
+	lossEvery   = 5 * time.Second  // dead workers, tasks taken and not begun, chores
+	beginWithin = 10 * time.Second // a task that is taken is begun by then
+	verifyEvery = time.Minute      // tasks that Redis lost without being wiped
 	verifyAge   = 30 * time.Second
 	breath      = 5 * time.Millisecond // between two passes, so that wake-ups gather
 )
@@ -122,6 +123,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
 		case <-loss.C:
 			r.guard(ctx, "look for lost workers", r.recover)
+			r.guard(ctx, "look for tasks that were not begun", r.sweepActive)
 			r.guard(ctx, "do chores", r.chores)
 		case <-verify.C:
 			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, verifyAge) })

@@ -272,3 +272,47 @@ func redeliver(w *world) {
 	}
 	w.wantLegalHistory(j.ID)
 }
+
+func unbegun(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
+	w.wantState(j.ID, tasks.Queued) // a moment ago
+	w.clock.pass(10 * time.Second)
+	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
+	if got := w.wantState(j.ID, tasks.Accepted); got.Delivery != 2 {
+		w.t.Fatalf("delivery %d", got.Delivery)
+	}
+	// One that was begun is left alone, however long it runs.
+	w.must(w.Beat(w.ctx, worker, false))
+	w.feed()
+	w.start(j.ID)
+	w.clock.pass(time.Hour)
+	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 2, 10*time.Second))
+	w.wantState(j.ID, tasks.Running)
+}
+
+func overview(w *world) {
+	first := w.accept(report(1, 1))
+	w.clock.pass(time.Second)
+	later := report(1, 2)
+	later.RunAt = w.clock.Now().Add(time.Hour)
+	later.Priority = tasks.Low
+	w.accept(later)
+	w.feed()
+	w.accept(report(1, 3))
+	busy := report(1, 4)
+	busy.Priority = tasks.Critical
+	running, _ := w.running(busy)
+	o, err := w.Overview(w.ctx)
+	w.must(err)
+	if o.Count(tasks.Accepted) != 1 || o.Queues[tasks.Default][tasks.Queued] != 2 || o.Count(tasks.Running) != 1 {
+		w.t.Fatalf("counts %v", o.Queues)
+	}
+	if len(o.Oldest) != 1 || o.Oldest[tasks.Default].ID != first.ID {
+		w.t.Fatalf("waiting longest: %+v", o.Oldest)
+	}
+	if len(o.Workers) != 1 || o.Workers[0].Slots != 4 || len(o.Workers[0].Running) != 1 || o.Workers[0].Running[0].Job != running.ID {
+		w.t.Fatalf("workers %+v", o.Workers)
+	}
+}

@@ -49,6 +49,8 @@ func Run(t *testing.T, open Opener) {
 		{"the round goes on where it stopped", roundGoesOn},
 		{"run-at is the ledger's timer", runAt},
 		{"a lost task is delivered under a new number", redeliver},
+		{"a task that was taken and not begun is delivered again", unbegun},
+		{"the overview counts and names who waits longest", overview},
 		{"lists filter and page without gap or repeat", listPages},
 		{"an interview of another user is refused", interviewOwner},
 		{"pauses and audit entries are kept", pausesAndAudit},
