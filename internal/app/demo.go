@@ -24,10 +24,17 @@ import (
 
 // Demo serves like Serve, from a folder of its own below the data folder, loads
 // the sample interviews, evaluates them over HTTP as any client would, and shows
-// the results. It serves on until ctx ends.
-func Demo(ctx context.Context, cfg config.Config, out io.Writer, log *slog.Logger) (err error) {
-	redisconn.LogTo(log)
+// the results. It serves on until ctx ends. Its log goes to a file, so that the
+// terminal shows the story alone; newLog makes a logger that writes there.
+func Demo(ctx context.Context, cfg config.Config, out io.Writer, newLog func(io.Writer) *slog.Logger) (err error) {
 	cfg.DataDir = filepath.Join(cfg.DataDir, "demo")
+	logFile, err := openLog(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+	log := newLog(logFile)
+	redisconn.LogTo(log)
 	repaired, err := samples.NotAssessableWithKeyPoints()
 	if err != nil {
 		return err
@@ -43,6 +50,7 @@ func Demo(ctx context.Context, cfg config.Config, out io.Writer, log *slog.Logge
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	a.announce(out)
+	fmt.Fprintf(out, "log        %s\n", logFile.Name())
 	fmt.Fprintf(out, "sign-in    %s\n\n", a.cfg.OperatorToken)
 
 	served := make(chan error, 1)
@@ -75,6 +83,17 @@ func openDemo(ctx context.Context, cfg config.Config, repaired evaluation.Interv
 	return a, err
 }
 
+func openLog(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("app: demo: %w: choose a folder that can be written with --data-dir", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "evalq.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("app: demo: %w: choose a folder that can be written with --data-dir", err)
+	}
+	return f, nil
+}
+
 // demoToken keeps one sign-in for the demo's folder, so that a page that is
 // open survives a restart.
 func demoToken(dir string) (string, error) {
@@ -85,9 +104,6 @@ func demoToken(dir string) (string, error) {
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("app: demo: read token: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("app: demo: %w: choose a folder that can be written with --data-dir", err)
 	}
 	token := strings.ToLower(rand.Text()[:16])
 	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"io"
+	"log/slog"
+
 	"github.com/spf13/cobra"
 
 	"evalq/internal/app"
@@ -16,11 +19,11 @@ func (p *program) demo() *cobra.Command {
 		Example: "  evalq demo\n  evalq demo --listen 127.0.0.1:0 --data-dir /tmp/evalq-demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := p.server(cmd)
+			cfg, _, err := p.server(cmd)
 			if err != nil {
 				return err
 			}
-			return app.Demo(cmd.Context(), *cfg, p.out, log)
+			return app.Demo(cmd.Context(), *cfg, p.out, func(w io.Writer) *slog.Logger { return logger(w, cfg) })
 		},
 	}
 	config.AddFlags(cmd.Flags())
