@@ -87,7 +87,9 @@ func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.Ra
 	case c.Done:
 		return c.Value, true, nil
 	case c.Taken:
-		return nil, false, tasks.WaitFor(tasks.HoldAnswerInProgress, 2*time.Second)
+		// The ledger releases the job when the other has finished the step; the
+		// time is only a net below that.
+		return nil, false, tasks.WaitFor(tasks.HoldAnswerInProgress, 30*time.Second)
 	}
 	value, err := a.pay(ctx, fn)
 	if err != nil {

@@ -21,6 +21,9 @@ func (s scripts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if _, ok := dequeues(cmd.Args()); ok {
 			s.n.Add(1)
 		}
+		if _, ok := forwards(cmd.Args()); ok {
+			s.n.Add(1)
+		}
 		return next(ctx, cmd)
 	}
 }
@@ -57,5 +60,27 @@ func TestAnIdleWorkerRunsNoScriptsAndStillFindsWork(t *testing.T) {
 	// One script to take the task, and one more if it had to be loaded first.
 	if n := reached.Load(); n < 1 || n > 2 {
 		t.Fatalf("%d dequeue scripts reached the engine", n)
+	}
+}
+
+func TestScheduledTasksAreForwardedAndEmptySetsAreNotAskedFor(t *testing.T) {
+	t.Parallel()
+	e, err := OpenEmbedded(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var reached atomic.Int64
+	e.client.AddHook(scripts{n: &reached})
+	insp := asynq.NewInspectorFromRedisClient(e.client)
+	client := asynq.NewClientFromRedisClient(e.client)
+	if _, err := client.Enqueue(asynq.NewTask("x", nil), asynq.Queue("q"), asynq.ProcessIn(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := insp.RunAllRetryTasks("q"); err != nil || n != 0 || reached.Load() != 0 {
+		t.Fatalf("an empty set: %d run, %v, %d scripts", n, err, reached.Load())
+	}
+	if n, err := insp.RunAllScheduledTasks("q"); err != nil || n != 1 || reached.Load() == 0 {
+		t.Fatalf("a set of one: %d run, %v, %d scripts", n, err, reached.Load())
 	}
 }

@@ -97,17 +97,30 @@ func (l *Ledger) judgeTrouble(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, 
 	case j.CancelAsk || tr.Cancelled:
 		return tasks.Verdict{State: tasks.Cancelled}, l.endCancelled(t, j, worker)
 	case tr.HandBack:
-		if _, err := l.closeAttempt(t, j, string(tasks.Accepted), false, nil); err != nil {
-			return tasks.Verdict{}, err
-		}
-		if err := l.deliverAgain(t, j, worker, "handed back at shutdown"); err != nil {
-			return tasks.Verdict{}, err
-		}
-		return tasks.Verdict{State: tasks.Accepted}, l.save(t, j)
+		return l.handBack(t, j, "handed back at shutdown")
 	case tr.Hold != tasks.HoldNone:
 		return l.hold(t, j, tr)
 	}
 	return l.retryOrDie(t, j, tr)
+}
+
+// handBack ends the attempt at no cost and delivers the job again at once.
+func (l *Ledger) handBack(t *txn, j *job, why string) (tasks.Verdict, error) {
+	worker := j.worker
+	if _, err := l.closeAttempt(t, j, string(tasks.Accepted), false, nil); err != nil {
+		return tasks.Verdict{}, err
+	}
+	if err := l.deliverAgain(t, j, worker, why); err != nil {
+		return tasks.Verdict{}, err
+	}
+	return tasks.Verdict{State: tasks.Accepted}, l.save(t, j)
+}
+
+// othersRun reports whether another job of the same report is at work.
+func (t *txn) othersRun(j *job) (bool, error) {
+	var n int
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs WHERE report_id = ? AND user_id = ? AND state = 'running' AND id <> ?`, j.ReportID, j.UserID, j.ID)
+	return n > 0, err
 }
 
 func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
@@ -127,6 +140,17 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 				return tasks.Verdict{}, err
 			}
 			return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
+		}
+	}
+	if tr.Hold == tasks.HoldAnswerInProgress {
+		// Whoever was at work on the answer may have finished between the
+		// handler's look and this line; then nobody is left to release the job.
+		busy, err := t.othersRun(j)
+		if err != nil {
+			return tasks.Verdict{}, err
+		}
+		if !busy {
+			return l.handBack(t, j, "the answer is there")
 		}
 	}
 	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {

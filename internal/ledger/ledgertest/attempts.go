@@ -280,6 +280,19 @@ func answerInProgressReleased(w *world) {
 	w.wantLegalHistory(other.ID)
 }
 
+func answerThereByNow(w *world) {
+	_, f := w.running(report(7, 42))
+	other, g := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	w.complete(f) // between the other's look and its hold
+	v, err := w.Fail(w.ctx, g, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	got := w.wantState(other.ID, tasks.Accepted)
+	if v.State != tasks.Accepted || !got.DueAt.IsZero() || got.Delivery != 2 || got.Charged != 0 {
+		w.t.Fatalf("it goes on as %+v", got)
+	}
+	w.wantLegalHistory(other.ID)
+}
+
 func lostWorker(w *world) {
 	j := w.accept(report(7, 42))
 	for death := 1; death <= 3; death++ {

@@ -44,6 +44,7 @@ func Run(t *testing.T, open Opener) {
 		{"a step is claimed before it is paid and kept after", stepClaimedAndKept},
 		{"a step of a dead attempt is taken over", stepTakenOver},
 		{"a job that waits for another's answer is released when it is saved", answerInProgressReleased},
+		{"a job that would wait for an answer that is there by now goes on at once", answerThereByNow},
 		{"users take turns", usersTakeTurns},
 		{"the window bounds a user and a queue", windowBounds},
 		{"the round goes on where it stopped", roundGoesOn},
