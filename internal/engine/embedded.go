@@ -71,7 +71,7 @@ func OpenEmbedded(cfg *EmbeddedConfig) (*Embedded, error) {
 	e.info = newInfoPage(e.srv, time.Now())
 	e.srv.SetPreHook(e.beforeCommand)
 	e.client = redis.NewClient(e.options())
-	e.client.AddHook(emptyPoll{e.mini})
+	e.client.AddHook(newEmptyPoll(e.mini))
 	return e, nil
 }
 

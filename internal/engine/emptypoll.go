@@ -2,33 +2,86 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 )
 
+// idleWait is how long a look into an empty queue lasts while nothing arrives.
+// It bounds what a shutdown waits for, three times over.
+const idleWait = 100 * time.Millisecond
+
 // emptyPoll answers an idle worker's looks into empty queues without running Lua
 // for them: on this engine a script costs some 300 µs, and an idle worker asks
-// 150 times a second.
+// 150 times a second. While all queues are empty the look lasts until something
+// is pushed, so a task is taken the moment it arrives.
 //
 // Asynq's dequeue script takes the keys pending, paused, active and lease. It
 // returns nil when pending is empty, whatever the others are. The script that
 // forwards due tasks, and the one that runs all of a set, take a source set and
 // pending, and return how many tasks they moved: none when the source is empty.
 // So the answers are the same. Every other command goes through untouched.
-type emptyPoll struct{ mini *miniredis.Miniredis }
+//
+// It relies on every push coming through this client, as on an engine without a
+// port they all do.
+type emptyPoll struct {
+	mini *miniredis.Miniredis
 
-func (emptyPoll) DialHook(next redis.DialHook) redis.DialHook {
+	mu     sync.Mutex
+	queues map[string]struct{} // the pending lists that workers look into
+	pushed chan struct{}       // closed at the next push
+}
+
+func newEmptyPoll(m *miniredis.Miniredis) *emptyPoll {
+	return &emptyPoll{mini: m, queues: map[string]struct{}{}, pushed: make(chan struct{})}
+}
+
+// wait blocks while all known queues are empty, idleWait at most.
+func (h *emptyPoll) wait(ctx context.Context, pending string) {
+	h.mu.Lock()
+	h.queues[pending] = struct{}{}
+	known := slices.Collect(maps.Keys(h.queues))
+	pushed := h.pushed // taken before the look, so that no push falls between
+	h.mu.Unlock()
+	for _, q := range known {
+		if h.mini.Exists(q) {
+			return
+		}
+	}
+	t := time.NewTimer(idleWait)
+	defer t.Stop()
+	select {
+	case <-pushed:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (h *emptyPoll) wake() {
+	h.mu.Lock()
+	close(h.pushed)
+	h.pushed = make(chan struct{})
+	h.mu.Unlock()
+}
+
+func (*emptyPoll) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
-func (h emptyPoll) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *emptyPoll) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if pending, ok := dequeues(cmd.Args()); ok && !h.mini.Exists(pending) {
-			cmd.SetErr(redis.Nil)
-			return redis.Nil
+		pending, dequeue := dequeues(cmd.Args())
+		if dequeue && !h.mini.Exists(pending) {
+			if h.wait(ctx, pending); !h.mini.Exists(pending) {
+				cmd.SetErr(redis.Nil)
+				return redis.Nil
+			}
 		}
 		if source, ok := forwards(cmd.Args()); ok && !h.mini.Exists(source) {
 			if c, ok := cmd.(*redis.Cmd); ok {
@@ -36,11 +89,15 @@ func (h emptyPoll) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 				return nil
 			}
 		}
-		return next(ctx, cmd)
+		err := next(ctx, cmd)
+		if !dequeue && mayPush(cmd.Args()) {
+			h.wake()
+		}
+		return err
 	}
 }
 
-func (emptyPoll) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (*emptyPoll) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
@@ -73,4 +130,15 @@ func scriptOn(args []any, suffixes ...string) (first string, ok bool) {
 		}
 	}
 	return first, true
+}
+
+// mayPush reports whether a command names a pending list, as everything does
+// that pushes to one.
+func mayPush(args []any) bool {
+	for _, a := range args {
+		if key, ok := a.(string); ok && strings.HasPrefix(key, "asynq:{") && strings.HasSuffix(key, ":pending") {
+			return true
+		}
+	}
+	return false
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
@@ -83,4 +85,61 @@ func TestScheduledTasksAreForwardedAndEmptySetsAreNotAskedFor(t *testing.T) {
 	if n, err := insp.RunAllScheduledTasks("q"); err != nil || n != 1 || reached.Load() == 0 {
 		t.Fatalf("a set of one: %d run, %v, %d scripts", n, err, reached.Load())
 	}
+}
+
+func TestAnIdleWorkerTakesATaskTheMomentItArrives(t *testing.T) {
+	t.Parallel()
+	e, err := OpenEmbedded(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ran := make(chan struct{}, 1)
+	srv := asynq.NewServerFromRedisClient(e.client, asynq.Config{
+		Concurrency: 1, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel, Queues: map[string]int{"a": 1, "b": 1, "c": 1},
+	})
+	if err := srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { ran <- struct{}{}; return nil })); err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown()
+	client := asynq.NewClientFromRedisClient(e.client)
+	for _, q := range []string{"a", "b", "c", "a", "c"} {
+		if _, err := client.Enqueue(asynq.NewTask("x", nil), asynq.Queue(q)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ran:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the task in %s was not taken", q)
+		}
+	}
+}
+
+func TestALookIntoAnEmptyQueueEndsWithItsContextAndAtAPush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := miniredis.NewMiniRedis()
+		h := newEmptyPoll(m)
+		began := time.Now()
+		h.wait(t.Context(), "asynq:{q}:pending")
+		if took := time.Since(began); took != idleWait {
+			t.Fatalf("alone it took %s, want %s", took, idleWait)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		began = time.Now()
+		h.wait(ctx, "asynq:{q}:pending")
+		go h.wake()
+		h.wait(t.Context(), "asynq:{other}:pending")
+		if took := time.Since(began); took != 0 {
+			t.Fatalf("an ended context and a push took %s", took)
+		}
+		if _, err := m.Lpush("asynq:{q}:pending", "x"); err != nil {
+			t.Fatal(err)
+		}
+		h.wait(t.Context(), "asynq:{other}:pending")
+		if took := time.Since(began); took != 0 {
+			t.Fatalf("with work in another queue it took %s", took)
+		}
+	})
 }

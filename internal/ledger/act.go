@@ -71,7 +71,8 @@ func (l *Ledger) Cancel(ctx context.Context, id, who, why string) (tasks.Job, er
 			t.after = append(t.after, l.notices.wake)
 			return l.save(t, j)
 		}
-		j.chore = j.State == tasks.Queued || j.State == tasks.Retrying
+		// A revived job's task of the delivery before may be archived still.
+		j.chore = j.State == tasks.Queued || j.State == tasks.Retrying || j.Delivery > 1
 		if err := l.move(t, j, tasks.Cancelled, who, why); err != nil {
 			return err
 		}

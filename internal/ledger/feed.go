@@ -25,6 +25,8 @@ type Fed struct {
 	Jobs  []tasks.Job
 	After int64
 	More  bool // ready jobs may be left that fit the window
+	// Waiting is how many tasks of the queue waited before these.
+	Waiting int
 }
 
 // Feed moves ready jobs of a queue to queued, within the window and round robin
@@ -39,6 +41,7 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		if err != nil {
 			return err
 		}
+		fed.Waiting = total
 		free := min(win.Total-total, feedChunk)
 		if free <= 0 {
 			return nil

@@ -33,7 +33,10 @@ func (r *rate) tick(now time.Time) {
 	r.fresh, r.at = 0, now
 }
 
-func (r *rate) perSecond() float64 { return r.value }
+// perSecond takes it that nothing was added since the last tick.
+func (r *rate) perSecond(now time.Time) float64 {
+	return r.value * math.Exp(-max(0, now.Sub(r.at).Seconds())/memory.Seconds())
+}
 
 // backoff spaces the tries while Redis or the ledger is away.
 type backoff struct {

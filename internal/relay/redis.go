@@ -55,7 +55,7 @@ func (r *Relay) enqueue(ctx context.Context, j tasks.Job) error {
 // would fill up with finished tasks.
 func (r *Relay) retention(j tasks.Job) time.Duration {
 	d := r.cfg.Policies(j.Kind).Retention
-	if per := r.queues[j.Priority].drain.perSecond(); per > 1 {
+	if per := r.queues[j.Priority].drain.perSecond(time.Now()); per > 1 {
 		d = min(d, time.Duration(float64(r.cfg.Finished)/per*float64(time.Second)))
 	}
 	return max(d, 10*time.Second)
@@ -195,7 +195,7 @@ func (r *Relay) sweepActive(ctx context.Context) error {
 			if err != nil {
 				continue // not ours
 			}
-			if err := r.ledger.RedeliverUnbegun(ctx, job, delivery, beginWithin); err != nil && !errors.Is(err, tasks.ErrNotFound) {
+			if err := r.ledger.RedeliverUnbegun(ctx, job, delivery, r.every.begin); err != nil && !errors.Is(err, tasks.ErrNotFound) {
 				return err
 			}
 		}
@@ -237,7 +237,7 @@ func (r *Relay) chores(ctx context.Context) error {
 		case tasks.Dead:
 			err = r.enqueueDead(ctx, j)
 		case tasks.Cancelled:
-			err = r.remove(ctx, j.Priority, j.TaskID())
+			err = r.removeCancelled(ctx, j)
 		}
 		if err != nil {
 			return err
@@ -249,10 +249,30 @@ func (r *Relay) chores(ctx context.Context) error {
 	return nil
 }
 
-// enqueueDead differs from enqueue in one thing: a task that is archived
-// already is what we want.
+// removeCancelled also removes the task of the delivery before: that of a dead
+// job, revived and cancelled before it was handed out again, is archived.
+func (r *Relay) removeCancelled(ctx context.Context, j tasks.Job) error {
+	for n := j.Delivery; n > 0 && n >= j.Delivery-1; n-- {
+		if err := r.remove(ctx, j.Priority, tasks.TaskID(j.ID, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueueDead differs from enqueue in two things: a task that is archived
+// already is what we want, and one that was acknowledged, when the job was
+// held, is in the way.
 func (r *Relay) enqueueDead(ctx context.Context, j tasks.Job) error {
-	if _, err := r.insp.GetTaskInfo(string(j.Priority), j.TaskID()); err == nil {
+	states, err := r.taskStates(ctx, []tasks.Job{j})
+	switch {
+	case err != nil:
+		return err
+	case states[0] == "completed":
+		if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
+			return err
+		}
+	case states[0] != "":
 		return nil
 	}
 	return r.enqueue(ctx, j)

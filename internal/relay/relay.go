@@ -21,15 +21,22 @@ import (
 // has to stay equal to worker's.
 const HeaderLedger = "evalq-ledger"
 
-const (
-	sweepEvery  = time.Second      // due jobs, missed wake-ups
-	epochEvery  = 2 * time.Second  // has Redis been wiped?
-	lossEvery   = 5 * time.Second  // dead workers, tasks taken and not begun, chores
-	beginWithin = 10 * time.Second // a task that is taken is begun by then
-	verifyEvery = time.Minute      // tasks that Redis lost without being wiped
-	verifyAge   = 30 * time.Second
-	breath      = 5 * time.Millisecond // between two passes, so that wake-ups gather
-)
+const breath = 5 * time.Millisecond // between two passes, so that wake-ups gather
+
+// rhythm says how often each duty is done.
+type rhythm struct {
+	sweep  time.Duration // due jobs, missed wake-ups
+	epoch  time.Duration // has Redis been wiped?
+	loss   time.Duration // dead workers, tasks taken and not begun, chores
+	begin  time.Duration // a task that is taken is begun by then
+	verify time.Duration // tasks that Redis lost without being wiped
+	age    time.Duration // how long a job must have rested to be verified
+}
+
+var usual = rhythm{
+	sweep: time.Second, epoch: 2 * time.Second, loss: 5 * time.Second,
+	begin: 10 * time.Second, verify: time.Minute, age: 30 * time.Second,
+}
 
 // Config tunes a Relay.
 type Config struct {
@@ -56,12 +63,23 @@ type Relay struct {
 	queues map[tasks.Priority]*queue
 	epoch  string
 	down   backoff
+	every  rhythm
 }
 
 // queue is what the relay remembers about a queue between two passes.
 type queue struct {
-	after int64 // where the round robin goes on
-	drain rate
+	after  int64 // where the round robin goes on
+	waited int   // tasks that waited when it was last fed, those fed included
+	drain  rate  // of tasks that workers took
+}
+
+// note learns from the tasks that wait now how many have left since the last
+// look. What is handed out does not count: a window that grew with it would
+// open itself.
+func (q *queue) note(fed ledger.Fed, now time.Time) {
+	q.drain.add(max(0, q.waited-fed.Waiting))
+	q.drain.tick(now)
+	q.waited = fed.Waiting + len(fed.Jobs)
 }
 
 // New takes the ledger and the client that workers and dashboard use too. It
@@ -71,13 +89,22 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 	if cfg != nil {
 		c = *cfg
 	}
+	if l == nil {
+		return nil, errors.New("relay: the ledger is nil")
+	}
+	if rdb == nil {
+		return nil, errors.New("relay: the Redis client is nil")
+	}
 	if c.Window < 0 {
 		return nil, fmt.Errorf("relay: Window: %d is below zero", c.Window)
 	}
 	if c.Window == 0 {
 		c.Window = 20_000
 	}
-	if c.Finished <= 0 {
+	if c.Finished < 0 {
+		return nil, fmt.Errorf("relay: Finished: %d is below zero", c.Finished)
+	}
+	if c.Finished == 0 {
 		c.Finished = 100_000
 	}
 	if c.Policies == nil {
@@ -89,7 +116,7 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 	r := &Relay{
 		cfg: c, ledger: l, rdb: rdb,
 		client: asynq.NewClientFromRedisClient(rdb), insp: asynq.NewInspectorFromRedisClient(rdb),
-		queues: map[tasks.Priority]*queue{},
+		queues: map[tasks.Priority]*queue{}, every: usual,
 	}
 	for _, p := range tasks.Priorities() {
 		r.queues[p] = &queue{}
@@ -100,8 +127,8 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 // Run hands out jobs until ctx ends. Redis being away is no error: jobs wait in
 // the ledger and flow when it is back.
 func (r *Relay) Run(ctx context.Context) error {
-	sweep, epoch := time.NewTicker(sweepEvery), time.NewTicker(epochEvery)
-	loss, verify := time.NewTicker(lossEvery), time.NewTicker(verifyEvery)
+	sweep, epoch := time.NewTicker(r.every.sweep), time.NewTicker(r.every.epoch)
+	loss, verify := time.NewTicker(r.every.loss), time.NewTicker(r.every.verify)
 	for _, t := range []*time.Ticker{sweep, epoch, loss, verify} {
 		defer t.Stop()
 	}
@@ -126,7 +153,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.guard(ctx, "look for tasks that were not begun", r.sweepActive)
 			r.guard(ctx, "do chores", r.chores)
 		case <-verify.C:
-			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, verifyAge) })
+			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
 		}
 	}
 }
@@ -165,13 +192,13 @@ func (r *Relay) pass(ctx context.Context) {
 			}
 		}
 		if r.down.step > 0 {
-			// Ask before moving jobs back and forth in the ledger.
-			if err := r.rdb.Ping(ctx).Err(); err != nil {
-				return fmt.Errorf("relay: reach Redis: %w", err)
+			// Ask before moving jobs back and forth in the ledger. A Redis that
+			// is full or a replica answers a ping and takes no task, so write.
+			if err := r.rdb.Set(ctx, "evalq:probe:"+r.ledger.ID(), 1, time.Minute).Err(); err != nil {
+				return fmt.Errorf("relay: write to Redis: %w", err)
 			}
 		}
 		for _, p := range tasks.Priorities() {
-			r.queues[p].drain.tick(time.Now())
 			for more := o.Ripe || o.Ready[p]; more; {
 				if more, err = r.fill(ctx, p, o.Slots); err != nil {
 					return err
@@ -187,15 +214,19 @@ func (r *Relay) pass(ctx context.Context) {
 func (r *Relay) fill(ctx context.Context, p tasks.Priority, slots int) (more bool, err error) {
 	q := r.queues[p]
 	fed, err := r.ledger.Feed(ctx, p, ledger.Window{
-		PerUser: max(8, 2*slots, int(q.drain.perSecond())), Total: r.cfg.Window, After: q.after,
+		PerUser: max(8, 2*slots, int(q.drain.perSecond(time.Now()))), Total: r.cfg.Window, After: q.after,
 	})
-	if err != nil || len(fed.Jobs) == 0 {
+	if err != nil {
 		return false, err
 	}
+	q.note(fed, time.Now())
+	if len(fed.Jobs) == 0 {
+		return false, nil
+	}
 	q.after = fed.After
-	q.drain.add(len(fed.Jobs))
 	for i, j := range fed.Jobs {
 		if err := r.enqueue(ctx, j); err != nil {
+			q.waited -= len(fed.Jobs) - i
 			return false, errors.Join(err, r.takeBack(ctx, fed.Jobs[i:]))
 		}
 	}
