@@ -79,9 +79,11 @@ func IsPermanent(err error) bool { return ClassOf(err).Permanent() }
 // RetryAfter is how long the other side asked us to wait before trying again,
 // or zero.
 func RetryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.After
+	// A handler that gives the error a class of its own leaves the wait inside.
+	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+		if e.After > 0 {
+			return e.After
+		}
 	}
 	return 0
 }

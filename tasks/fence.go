@@ -27,7 +27,8 @@ const (
 	Unknown Outcome = "unknown" // no such job here
 )
 
-// Claim is what Begin grants. Job and Policy are filled when Outcome is Mine.
+// Claim is what Begin grants. Job is filled unless Outcome is Unknown, Policy
+// when it is Mine.
 type Claim struct {
 	Outcome Outcome
 	Job     Job

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -17,7 +18,10 @@ const maxDepth = 64
 // not UTF-8, duplicate field names (also those that differ only in case, which
 // the decoder would merge), NUL characters in strings, data after the value,
 // nesting deeper than 64. Errors name the field, never its value.
-func CheckJSON(data []byte) error {
+func CheckJSON(data []byte) error { return checkJSON(data, 0) }
+
+// checkJSON checks a value that stands depth levels inside another.
+func checkJSON(data []byte, depth int) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return errors.New("not JSON: the text is empty")
 	}
@@ -26,7 +30,7 @@ func CheckJSON(data []byte) error {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := checkValue(dec, "", 0); err != nil {
+	if err := checkValue(dec, "", depth); err != nil {
 		return err
 	}
 	// The token reader is laxer than the parser in a few places.
@@ -76,7 +80,7 @@ func checkObject(dec *json.Decoder, path string, depth int) error {
 		if path != "" {
 			child = path + "." + name
 		}
-		folded := strings.ToLower(name)
+		folded := strings.Map(fold, name)
 		if _, dup := seen[folded]; dup {
 			return fmt.Errorf("%s: given twice", at(clip(child)))
 		}
@@ -97,6 +101,18 @@ func checkArray(dec *json.Decoder, path string, depth int) error {
 	}
 	_, err := dec.Token()
 	return syntax(dec, err)
+}
+
+// fold maps a letter to the one that stands for all its cases, as the decoder
+// does: it takes "ſ" for an s, and lower case alone would miss that.
+func fold(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return next
+		}
+		r = next
+	}
 }
 
 // clip keeps a hostile field name from filling an error message.

@@ -81,7 +81,7 @@ func (p Custom) Validate() error {
 		return fmt.Errorf("data: %d bytes, at most %d are taken: store large inputs elsewhere and pass their key", len(p.Data), MaxData)
 	}
 	if len(p.Data) > 0 {
-		if err := CheckJSON(p.Data); err != nil {
+		if err := checkJSON(p.Data, 1); err != nil { // 1: it is a field of the payload
 			return fmt.Errorf("data: %w", err)
 		}
 	}
@@ -152,7 +152,14 @@ func Encode(p Payload) ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(p)
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	// Escapes for HTML would make Data longer than Parse allows.
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 // ParseID reads one id from its JSON text: a whole number from 1 to 2^63-1,
@@ -187,8 +194,13 @@ type Request struct {
 
 // Validate names the first field that is wrong.
 func (r Request) Validate() error {
-	if r.Payload == nil {
+	switch r.Payload.(type) {
+	case nil:
 		return errors.New("payload: missing; give tasks.EvaluationReport, tasks.TopicEvaluation or tasks.Custom")
+	case EvaluationReport, TopicEvaluation, Custom:
+	default:
+		// A pointer would pass for a payload and lose its data on the way.
+		return fmt.Errorf("payload: %T is none; give a value of tasks.EvaluationReport, tasks.TopicEvaluation or tasks.Custom", r.Payload)
 	}
 	if err := r.Payload.Kind().Validate(); err != nil {
 		return err

@@ -91,7 +91,7 @@ func (p Policy) Backoff(n int, r float64) time.Duration {
 		n = 1
 	}
 	ceiling := p.BackoffMax
-	if n <= 40 { // beyond, 2^(n-1) times any base is above any maximum
+	if n <= 63 { // beyond, 2^(n-1) nanoseconds are above any maximum
 		if d := float64(p.BackoffBase) * math.Exp2(float64(n-1)); d < float64(ceiling) {
 			ceiling = time.Duration(d)
 		}

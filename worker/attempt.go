@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/hibiken/asynq"
 
 	"evalq/tasks"
 )
@@ -140,7 +139,9 @@ func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
 		t.Hold, t.HoldFor = hold, wait
 		return t
 	}
-	t.Failure = tasks.Failure{Class: a.classify(err), Message: clip(err.Error())}
+	t.Class = a.classify(err)
+	// The class is told beside the message; its text need not repeat it.
+	t.Message = clip(strings.Replace(err.Error(), string(t.Class)+": ", "", 1))
 	t.After = tasks.RetryAfter(err)
 	if t.Class == tasks.ClassInterviewMissing {
 		// Not a failure yet: it may still arrive. The ledger sets the end.
@@ -190,7 +191,7 @@ func (a *attempt) fail(t tasks.Trouble) error {
 		return &again{delay: v.Delay, charged: v.Charged, text: text}
 	case tasks.Dead:
 		a.s.cfg.Logger.Warn("a job is dead", "job", a.job.Ref(), "class", t.Class)
-		return fmt.Errorf("%s: %w", text, asynq.SkipRetry)
+		return &archive{text}
 	}
 	return nil
 }

@@ -23,6 +23,13 @@ type again struct {
 
 func (e *again) Error() string { return e.text }
 
+// archive is an error that makes Asynq archive the task, and shows its text
+// alone.
+type archive struct{ text string }
+
+func (e *archive) Error() string        { return e.text }
+func (e *archive) Is(target error) bool { return target == asynq.SkipRetry }
+
 // process is one arrival of a task. Nil acknowledges it.
 func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	// Asynq frees its own slot when it loses a lease, while the handler still
@@ -38,7 +45,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	owner := t.Headers()[HeaderLedger]
 	if owner != "" && owner != s.ledger.ID() {
 		s.cfg.Logger.Warn("a task of another ledger was set aside", "task_id", taskID, "ledger", owner)
-		return fmt.Errorf("the task belongs to ledger %.40q, this one is %q; it was not begun: %w", owner, s.ledger.ID(), asynq.SkipRetry)
+		return &archive{fmt.Sprintf("the task belongs to ledger %.40q, this one is %q; it was not begun", owner, s.ledger.ID())}
 	}
 	jobID, delivery, err := tasks.ParseTaskID(taskID)
 	if owner == "" || err != nil {
@@ -56,7 +63,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	case tasks.Mine:
 		return s.attempt(claim, retried)
 	case tasks.Buried:
-		return fmt.Errorf("%s: %w", lastWords(claim.Job), asynq.SkipRetry)
+		return &archive{lastWords(claim.Job)}
 	case tasks.Unknown:
 		// A restored backup does not know what was submitted since.
 		return s.adopt(ctx, t)
@@ -82,7 +89,7 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("a task that cannot be read was set aside", "task_id", clip(taskID), "err", err)
-		return fmt.Errorf("%s: %w: %w", tasks.ClassInvalidPayload, err, asynq.SkipRetry)
+		return &archive{fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err)}
 	}
 	r := tasks.Request{Payload: p, Priority: tasks.Priority(queue)}
 	if r.Priority.Validate() != nil {
@@ -91,7 +98,7 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	job, created, err := s.ledger.Accept(context.WithoutCancel(ctx), r, "adopted by "+s.id)
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
-		return fmt.Errorf("%s: %w: %w", tasks.ClassInvalidPayload, err, asynq.SkipRetry)
+		return &archive{fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err)}
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("a task could not be adopted", "task_id", clip(taskID), "err", err)

@@ -23,6 +23,7 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 			return nil
 		}
 		claim.Outcome, err = l.admit(t, j, d)
+		claim.Job = j.Job
 		if err != nil || claim.Outcome != tasks.Mine {
 			return err
 		}

@@ -321,7 +321,7 @@ func lostWorker(w *world) {
 		w.t.Fatalf("chores %+v: the dead job has to be shown in Asynq", chores)
 	}
 	// Its delivery buries it and does not run it.
-	if c := w.begin(got); c.Outcome != tasks.Buried {
+	if c := w.begin(got); c.Outcome != tasks.Buried || c.Job.Error == nil || c.Job.Error.Class != tasks.ClassWorkerLost {
 		w.t.Fatalf("its delivery is %q", c.Outcome)
 	}
 	w.wantLegalHistory(j.ID)
