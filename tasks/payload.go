@@ -54,8 +54,9 @@ func (p TopicEvaluation) Subject() (int64, int64) { return p.UserID, p.ReportID 
 func (p TopicEvaluation) Validate() error { return validateIDs(p.UserID, p.ReportID) }
 
 // Custom asks for a job of a platform's own kind, for which the platform
-// brings a handler. Data is kept in the ledger and handed to the handler; it
-// never enters Redis or a log.
+// brings a handler. Data is kept in the ledger and handed to the handler. It
+// never enters a log, nor Redis, unless a client with a redis:// URL submits it:
+// that has nowhere else to put it.
 type Custom struct {
 	Name     Kind            `json:"-"`
 	UserID   int64           `json:"user_id"`

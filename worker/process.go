@@ -65,6 +65,9 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	case tasks.Buried:
 		return &archive{lastWords(claim.Job)}
 	case tasks.Unknown:
+		if !tasks.Kind(t.Type()).Builtin() {
+			return &archive{"the ledger does not know the job, and the task does not carry its data; submit it again"}
+		}
 		// A restored backup does not know what was submitted since.
 		return s.adopt(ctx, t)
 	}

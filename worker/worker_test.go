@@ -426,6 +426,33 @@ func TestAnotherLedgersTaskIsNotBegun(t *testing.T) {
 	}
 }
 
+func TestATaskThatARestoredLedgerDoesNotKnowIsAdoptedUnlessItsDataIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	h := func(context.Context, tasks.Job) (json.RawMessage, error) { return answer(1), nil }
+	w.cfg.Handlers[tasks.KindEvaluationReport] = h
+	w.serve(h)
+	header := map[string]string{worker.HeaderLedger: w.ledger.ID()}
+	enqueue := func(k tasks.Kind) string {
+		info, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(
+			asynq.NewTaskWithHeaders(string(k), []byte(`{"user_id":7,"report_id":1}`), header), asynq.TaskID(tasks.TaskID(tasks.NewID(time.Now()), 3)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ID
+	}
+	enqueue(tasks.KindEvaluationReport)
+	eventually(t, "job is adopted and done", func() bool {
+		j, err := w.ledger.Find(t.Context(), tasks.KindEvaluationReport, 7, 1)
+		return err == nil && j.State == tasks.Succeeded
+	})
+	custom := enqueue(kind)
+	eventually(t, "custom task is set aside", func() bool {
+		got, err := asynq.NewInspectorFromRedisClient(w.rdb).GetTaskInfo("default", custom)
+		return err == nil && got.State == asynq.TaskStateArchived && strings.Contains(got.LastErr, "submit it again")
+	})
+}
+
 func TestAWipedRedisLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

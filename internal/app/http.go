@@ -70,8 +70,8 @@ func sorted(kinds []tasks.Kind) []tasks.Kind {
 	return kinds
 }
 
-// patient ends long polls when the server is to stop, so that they do not hold
-// the stop up.
+// patient is the ledger as the API sees it. It ends long polls when the server
+// is to stop, so that they do not hold the stop up, and writes the audit log.
 type patient struct {
 	*ledger.Ledger
 	stopping context.Context
@@ -86,6 +86,21 @@ func (p patient) Wait(ctx context.Context, id string, max time.Duration) (tasks.
 		return p.Get(ctx, id)
 	}
 	return j, err
+}
+
+// Retry and Cancel by a program are on the audit log like those by a person.
+func (p patient) Retry(ctx context.Context, id, who, why string) (tasks.Job, error) {
+	if err := p.Audit(ctx, tasks.AuditEntry{Who: who, Action: "job.retry", Target: id, Detail: why}); err != nil {
+		return tasks.Job{}, err
+	}
+	return p.Ledger.Retry(ctx, id, who, why)
+}
+
+func (p patient) Cancel(ctx context.Context, id, who, why string) (tasks.Job, error) {
+	if err := p.Audit(ctx, tasks.AuditEntry{Who: who, Action: "job.cancel", Target: id, Detail: why}); err != nil {
+		return tasks.Job{}, err
+	}
+	return p.Ledger.Cancel(ctx, id, who, why)
 }
 
 // pages gives the dashboard interviews as documents: its public interface names

@@ -127,10 +127,19 @@ func (l *Ledger) ID() string { return l.id }
 // tasks.ErrUnavailable. It does not close the database handles.
 func (l *Ledger) Close() { l.w.close() }
 
-// Ready reports whether the ledger can commit, by committing.
+// Ready reports whether the ledger can commit, by committing. It needs as much
+// room on disk as any other write.
 func (l *Ledger) Ready(ctx context.Context) error {
 	return l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_meta SET value = value WHERE name = 'ledger_id'`)
+		now := fmt.Sprint(l.cfg.Now().UnixNano())
+		res, err := t.exec(`UPDATE evalq_meta SET value = ? WHERE name = 'ready_at'`, now)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
+		_, err = t.exec(`INSERT INTO evalq_meta (name, value) VALUES ('ready_at', ?)`, now)
 		return err
 	})
 }
