@@ -195,8 +195,10 @@ func (l *Ledger) Unfeed(ctx context.Context, ids []string, why string) error {
 
 // Ripen makes ready what has become due: accepted jobs whose time has come, and
 // held jobs that are to be looked at again. It answers how many.
-func (l *Ledger) Ripen(ctx context.Context) (ripe int, err error) {
-	err = l.w.do(ctx, func(t *txn) error {
+func (l *Ledger) Ripen(ctx context.Context) (int, error) {
+	// No named result: when the caller gives up, the write goes on.
+	ripe := 0
+	err := l.w.do(ctx, func(t *txn) error {
 		now := ms(l.now())
 		res, err := t.exec(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?`, now)
 		if err != nil {

@@ -116,6 +116,16 @@ func (l *Ledger) handBack(t *txn, j *job, why string) (tasks.Verdict, error) {
 	return tasks.Verdict{State: tasks.Accepted}, l.save(t, j)
 }
 
+// answerThere is why a job goes on at once that would have waited for an answer.
+const answerThere = "the answer is there"
+
+// handedBack reports whether j went on for that reason since then.
+func (t *txn) handedBack(j *job, since time.Time) (bool, error) {
+	var n int
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_events WHERE job_id = ? AND why = ? AND at > ?`, j.ID, answerThere, ms(since))
+	return n > 0, err
+}
+
 // othersRun reports whether another job of the same report is at work.
 func (t *txn) othersRun(j *job) (bool, error) {
 	var n int
@@ -145,12 +155,17 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 	if tr.Hold == tasks.HoldAnswerInProgress {
 		// Whoever was at work on the answer may have finished between the
 		// handler's look and this line; then nobody is left to release the job.
+		// A handler that asks again at once waits for something else.
 		busy, err := t.othersRun(j)
 		if err != nil {
 			return tasks.Verdict{}, err
 		}
-		if !busy {
-			return l.handBack(t, j, "the answer is there")
+		again, err := t.handedBack(j, now.Add(-wait))
+		if err != nil {
+			return tasks.Verdict{}, err
+		}
+		if !busy && !again {
+			return l.handBack(t, j, answerThere)
 		}
 	}
 	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {

@@ -76,8 +76,10 @@ func (l *Ledger) alive(t *txn, worker string) (bool, error) {
 // Recover books the loss of every attempt whose worker is gone, and answers how
 // many there were. With start set, on a ledger that belongs to one process,
 // every earlier worker is gone.
-func (l *Ledger) Recover(ctx context.Context, start bool) (lost int, err error) {
-	err = l.w.do(ctx, func(t *txn) error {
+func (l *Ledger) Recover(ctx context.Context, start bool) (int, error) {
+	// No named result: when the caller gives up, the write goes on.
+	lost := 0
+	err := l.w.do(ctx, func(t *txn) error {
 		if start && l.dialect.OneOwner {
 			if _, err := t.exec(`UPDATE evalq_workers SET ended_at = beat_at WHERE ended_at = 0`); err != nil {
 				return err
