@@ -13,6 +13,9 @@ type Delivery struct {
 	// Retried is Asynq's own count of retries, which tells a task that an
 	// operator ran by hand from one that Asynq brought back by itself.
 	Retried int
+	// Forced confirms a Doubtful delivery: Asynq says that the task had failed
+	// before, so somebody ran it by hand.
+	Forced bool
 }
 
 // Outcome is the ledger's answer to a Delivery.
@@ -22,9 +25,10 @@ type Outcome string
 const (
 	Mine    Outcome = "mine"    // run it
 	Settled Outcome = "settled" // finished, or a newer delivery exists: acknowledge it
-	Buried  Outcome = "buried"  // dead: let Asynq archive it
-	Busy    Outcome = "busy"    // another attempt is alive: acknowledge; the ledger delivers again if need be
-	Unknown Outcome = "unknown" // no such job here
+	Buried   Outcome = "buried"   // dead: let Asynq archive it
+	Doubtful Outcome = "doubtful" // dead, and perhaps run by hand: confirm with Forced, or let Asynq archive it
+	Busy     Outcome = "busy"     // another attempt is alive: acknowledge; the ledger delivers again if need be
+	Unknown  Outcome = "unknown"  // no such job here
 )
 
 // Claim is what Begin grants. Job is filled unless Outcome is Unknown, Policy

@@ -38,6 +38,9 @@ func (s *Server) attempt(claim tasks.Claim, retried int) error {
 	}
 	s.mu.Lock()
 	s.active[a.fence] = a
+	if s.handBack {
+		a.cancel(errHandBack)
+	}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -58,22 +61,30 @@ func (a *attempt) run(ctx context.Context) (json.RawMessage, error) {
 		a.cancel(tasks.NewError(tasks.ClassNoProgress, fmt.Errorf("no step was finished for %s", a.policy.IdleTimeout)))
 	})
 	defer a.idle.Stop()
-	defer a.watch(ctx)()
 	return a.call(ctx)
 }
 
-// call turns a panic into an error with its stack.
-func (a *attempt) call(ctx context.Context) (result json.RawMessage, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{value: clip(fmt.Sprint(p)), stack: string(debug.Stack())}
-		}
-	}()
+// call runs the handler in a goroutine of its own and waits for it, so that one
+// that panics, or ends its goroutine, is an error like others.
+func (a *attempt) call(ctx context.Context) (json.RawMessage, error) {
 	h := a.s.cfg.Handlers[a.job.Kind]
 	if h == nil {
 		return nil, tasks.NewError(tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", a.job.Kind))
 	}
-	result, err = h(ctx, a.job)
+	var result json.RawMessage
+	var err error = &panicError{value: "the handler ended its goroutine"}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer a.watch(ctx)()
+		defer func() {
+			if p := recover(); p != nil {
+				err = &panicError{value: clip(fmt.Sprint(p)), stack: string(debug.Stack())}
+			}
+		}()
+		result, err = h(ctx, a.job)
+	}()
+	<-done
 	if err == nil && !json.Valid(result) {
 		return nil, errors.New("the handler returned a result that is not JSON")
 	}

@@ -35,6 +35,7 @@ type Ledger interface {
 	Beat(ctx context.Context, worker string, draining bool) error
 	Leave(ctx context.Context, worker string) error
 	AskedToStop(ctx context.Context, worker string) ([]tasks.Fence, error)
+	HandBackStrays(ctx context.Context, worker string, known []tasks.Fence, age time.Duration) (int, error)
 }
 
 // Config tunes a Server. Handlers is required.

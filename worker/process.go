@@ -32,6 +32,14 @@ func (e *archive) Is(target error) bool { return target == asynq.SkipRetry }
 
 // process is one arrival of a task. Nil acknowledges it.
 func (s *Server) process(ctx context.Context, t *asynq.Task) error {
+	s.mu.Lock()
+	s.arrivals++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.arrivals--
+		s.mu.Unlock()
+	}()
 	// Asynq frees its own slot when it loses a lease, while the handler still
 	// runs. Ours is free when the handler has returned.
 	select {
@@ -54,7 +62,12 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	retried, _ := asynq.GetRetryCount(ctx)
 	// Without a deadline: an answer that is not known would leave an attempt on
 	// record that nobody runs. The ledger bounds its own commits.
-	claim, err := s.ledger.Begin(context.WithoutCancel(ctx), tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried})
+	d := tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried}
+	claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
+	if err == nil && claim.Outcome == tasks.Doubtful && s.failedBefore(ctx, taskID) {
+		d.Forced = true
+		claim, err = s.ledger.Begin(context.WithoutCancel(ctx), d)
+	}
 	if err != nil {
 		s.cfg.Logger.Warn("a job could not be begun", "task_id", taskID, "err", err)
 		return &again{delay: 5 * time.Second, text: "the ledger could not be reached"}
@@ -62,7 +75,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	switch claim.Outcome {
 	case tasks.Mine:
 		return s.attempt(claim, retried)
-	case tasks.Buried:
+	case tasks.Buried, tasks.Doubtful:
 		return &archive{lastWords(claim.Job)}
 	case tasks.Unknown:
 		if !tasks.Kind(t.Type()).Builtin() {
@@ -72,6 +85,14 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		return s.adopt(ctx, t)
 	}
 	return nil
+}
+
+// failedBefore asks Asynq whether the task had failed: then somebody ran it by
+// hand. A task of a Redis that came back with older data had not.
+func (s *Server) failedBefore(ctx context.Context, taskID string) bool {
+	queue, _ := asynq.GetQueueName(ctx)
+	info, err := asynq.NewInspectorFromRedisClient(s.rdb).GetTaskInfo(queue, taskID)
+	return err == nil && !info.LastFailedAt.IsZero()
 }
 
 func lastWords(j tasks.Job) string {
@@ -86,15 +107,19 @@ func lastWords(j tasks.Job) string {
 func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	taskID, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
+	class := tasks.ClassInvalidPayload
 	p, err := tasks.Parse(tasks.Kind(t.Type()), t.Payload())
 	if err == nil && s.cfg.Handlers[p.Kind()] == nil {
-		err = fmt.Errorf("no handler for kind %q", p.Kind())
+		class, err = tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", p.Kind())
 	}
 	if err != nil {
-		s.cfg.Logger.Warn("a task that cannot be read was set aside", "task_id", clip(taskID), "err", err)
-		return &archive{fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err)}
+		s.cfg.Logger.Warn("a task that cannot be taken was set aside", "task_id", clip(taskID), "err", err)
+		return &archive{fmt.Sprintf("%s: %v", class, err)}
 	}
-	r := tasks.Request{Payload: p, Priority: tasks.Priority(queue)}
+	// A task that Asynq brought back was adopted before, as far as anybody
+	// knows: it is the old wish, not a new one.
+	retried, _ := asynq.GetRetryCount(ctx)
+	r := tasks.Request{Payload: p, Priority: tasks.Priority(queue), Passive: retried > 0}
 	if r.Priority.Validate() != nil {
 		r.Priority = tasks.Default
 	}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -24,7 +27,8 @@ var errHandBack = errors.New("worker: the worker is stopping")
 
 const (
 	beatEvery   = 5 * time.Second
-	stopEvery   = time.Second // how often cancellations of running jobs are looked for
+	stopEvery   = time.Second      // how often cancellations of running jobs are looked for
+	strayAfter  = 20 * time.Second // an attempt that was begun is known here by then
 	returnGrace = 10 * time.Second
 )
 
@@ -36,11 +40,15 @@ type Server struct {
 	id     string
 	slots  chan struct{} // one token a handler that has not returned
 
-	mu     sync.Mutex
-	active map[tasks.Fence]*attempt
-	stuck  int
-	jammed chan struct{} // closed when half of the slots are stuck
-	once   sync.Once
+	draining atomic.Bool
+
+	mu       sync.Mutex
+	arrivals int  // tasks that Asynq has handed over and that are not answered
+	handBack bool // attempts that begin now are handed back at once
+	active   map[tasks.Fence]*attempt
+	stuck    int
+	jammed   chan struct{} // closed when half of the slots are stuck
+	once     sync.Once
 
 	// writing ends when the worker gives up on writes that its ledger does not
 	// take: after the hand-back, never before.
@@ -128,9 +136,10 @@ func (s *Server) startDuties() (stop func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		every(ctx, beatEvery, func() {
-			if err := s.ledger.Beat(ctx, s.id, false); err != nil && ctx.Err() == nil {
+			if err := s.ledger.Beat(ctx, s.id, s.draining.Load()); err != nil && ctx.Err() == nil {
 				s.cfg.Logger.Warn("heartbeat failed", "worker", s.id, "err", err)
 			}
+			s.handBackStrays(ctx)
 		})
 	})
 	wg.Go(func() { every(ctx, stopEvery, func() { s.stopCancelled(ctx) }) })
@@ -150,6 +159,21 @@ func every(ctx context.Context, d time.Duration, f func()) {
 		case <-t.C:
 			f()
 		}
+	}
+}
+
+// handBackStrays gives back what is on record as running here and is not: the
+// answer to its Begin was lost.
+func (s *Server) handBackStrays(ctx context.Context) {
+	s.mu.Lock()
+	known := slices.Collect(maps.Keys(s.active))
+	s.mu.Unlock()
+	n, err := s.ledger.HandBackStrays(ctx, s.id, known, strayAfter)
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Logger.Warn("stray attempts could not be looked for", "worker", s.id, "err", err)
+	}
+	if n > 0 {
+		s.cfg.Logger.Warn("attempts that this worker had not learned of were handed back", "worker", s.id, "jobs", n)
 	}
 }
 
@@ -181,6 +205,7 @@ func (s *Server) stopCancelled(ctx context.Context) {
 // order matters: Asynq returns tasks to their queues when it shuts down, so it
 // is shut down when ours have let go.
 func (s *Server) drain(srv *asynq.Server) {
+	s.draining.Store(true)
 	srv.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	if err := s.ledger.Beat(ctx, s.id, true); err != nil {
@@ -189,6 +214,7 @@ func (s *Server) drain(srv *asynq.Server) {
 	cancel()
 	if !s.waitIdle(s.cfg.DrainTimeout) {
 		s.mu.Lock()
+		s.handBack = true
 		left := len(s.active)
 		for _, a := range s.active {
 			a.cancel(errHandBack)
@@ -203,7 +229,8 @@ func (s *Server) drain(srv *asynq.Server) {
 	srv.Shutdown()
 }
 
-// waitIdle waits until no handler runs, or only stuck ones do.
+// waitIdle waits until every task that arrived is answered, or only those of
+// stuck handlers are not.
 func (s *Server) waitIdle(limit time.Duration) bool {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
@@ -211,7 +238,7 @@ func (s *Server) waitIdle(limit time.Duration) bool {
 	defer look.Stop()
 	for {
 		s.mu.Lock()
-		working := len(s.active) - s.stuck
+		working := s.arrivals - s.stuck
 		s.mu.Unlock()
 		if working <= 0 {
 			return true

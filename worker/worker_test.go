@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,6 +74,22 @@ func TestAPanicIsAnErrorWithItsStackAndTheWorkerGoesOn(t *testing.T) {
 	first := w.attempts(j.ID)[0]
 	if first.Error.Class != tasks.ClassPanic || !strings.Contains(first.Error.Message, "out of paper") || !strings.Contains(first.Error.Stack, "worker_test.go") {
 		t.Fatalf("the first attempt: %+v", first.Error)
+	}
+}
+
+func TestAHandlerThatEndsItsGoroutineIsAnErrorAndItsJobGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var calls atomic.Int32
+	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) {
+		if calls.Add(1) == 1 {
+			runtime.Goexit()
+		}
+		return answer(1), nil
+	})
+	j := w.await(w.submit(42).ID, tasks.Succeeded)
+	if c := w.attempts(j.ID)[0].Error.Class; c != tasks.ClassPanic {
+		t.Fatalf("class %s", c)
 	}
 }
 
@@ -335,145 +352,6 @@ func TestCancelStopsARunningJobForGood(t *testing.T) {
 	eventually(t, "task is acknowledged", func() bool {
 		info, err := asynq.NewInspectorFromRedisClient(w.rdb).GetTaskInfo(string(j.Priority), j.TaskID())
 		return errors.Is(err, asynq.ErrTaskNotFound) || (err == nil && info.State == asynq.TaskStateCompleted)
-	})
-}
-
-func TestAtShutdownRunningJobsFinishAndTheRestIsHandedBackUncharged(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.cfg.DrainTimeout = 300 * time.Millisecond
-	started := make(chan int64, 2)
-	finish := make(chan struct{})
-	stop := w.serve(func(ctx context.Context, job tasks.Job) (json.RawMessage, error) {
-		started <- job.ReportID
-		if job.ReportID == 1 {
-			<-finish
-			return answer(1), nil
-		}
-		<-ctx.Done()
-		return nil, ctx.Err()
-	})
-	quick, slow := w.submit(1), w.submit(2)
-	<-started
-	<-started
-	go close(finish)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	if j, _ := w.ledger.Get(t.Context(), quick.ID); j.State != tasks.Succeeded {
-		t.Fatalf("the job that could finish is %s", j.State)
-	}
-	j, _ := w.ledger.Get(t.Context(), slow.ID)
-	if (j.State != tasks.Accepted && j.State != tasks.Queued) || j.Charged != 0 || j.Deaths != 0 || j.Delivery != 2 {
-		t.Fatalf("the job that could not is %+v", j)
-	}
-}
-
-func TestAPlainAsynqProducersTaskIsAdopted(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) { return answer("adopted"), nil })
-	client := asynq.NewClientFromRedisClient(w.rdb)
-	_, err := client.Enqueue(asynq.NewTask(string(kind), []byte(`{"user_id":7,"report_id":9223372036854775807}`)), asynq.Queue("critical"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var j tasks.Job
-	eventually(t, "job is in the ledger and done", func() bool {
-		j, err = w.ledger.Find(t.Context(), kind, 7, 9223372036854775807)
-		return err == nil && j.State == tasks.Succeeded
-	})
-	if j.Priority != tasks.Critical || string(j.Result) != `"adopted"` {
-		t.Fatalf("adopted as %+v", j)
-	}
-}
-
-func TestATaskThatCannotBeReadIsSetAsideWithItsReason(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) { return answer(1), nil })
-	client, insp := asynq.NewClientFromRedisClient(w.rdb), asynq.NewInspectorFromRedisClient(w.rdb)
-	for payload, reason := range map[string]string{
-		`{"user_id":"7","report_id":1}`: "user_id", `{"user_id":1.5,"report_id":1}`: "user_id", `nonsense`: "JSON", `{"user_id":1}`: "report_id",
-	} {
-		info, err := client.Enqueue(asynq.NewTask(string(kind), []byte(payload)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "task is archived", func() bool {
-			got, err := insp.GetTaskInfo("default", info.ID)
-			return err == nil && got.State == asynq.TaskStateArchived && strings.Contains(got.LastErr, reason)
-		})
-	}
-}
-
-func TestAnotherLedgersTaskIsNotBegun(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	var ran atomic.Bool
-	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) { ran.Store(true); return answer(1), nil })
-	task := asynq.NewTaskWithHeaders(string(kind), []byte(`{"user_id":7,"report_id":1}`), map[string]string{worker.HeaderLedger: "somebody"})
-	info, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(task, asynq.TaskID(tasks.TaskID(tasks.NewID(time.Now()), 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "task is set aside", func() bool {
-		got, err := asynq.NewInspectorFromRedisClient(w.rdb).GetTaskInfo("default", info.ID)
-		return err == nil && got.State == asynq.TaskStateArchived
-	})
-	if _, err := w.ledger.Find(t.Context(), kind, 7, 1); !errors.Is(err, tasks.ErrNotFound) || ran.Load() {
-		t.Fatalf("it was taken: ran %v, %v", ran.Load(), err)
-	}
-}
-
-func TestATaskThatARestoredLedgerDoesNotKnowIsAdoptedUnlessItsDataIsMissing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	h := func(context.Context, tasks.Job) (json.RawMessage, error) { return answer(1), nil }
-	w.cfg.Handlers[tasks.KindEvaluationReport] = h
-	w.serve(h)
-	header := map[string]string{worker.HeaderLedger: w.ledger.ID()}
-	enqueue := func(k tasks.Kind) string {
-		info, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(
-			asynq.NewTaskWithHeaders(string(k), []byte(`{"user_id":7,"report_id":1}`), header), asynq.TaskID(tasks.TaskID(tasks.NewID(time.Now()), 3)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.ID
-	}
-	enqueue(tasks.KindEvaluationReport)
-	eventually(t, "job is adopted and done", func() bool {
-		j, err := w.ledger.Find(t.Context(), tasks.KindEvaluationReport, 7, 1)
-		return err == nil && j.State == tasks.Succeeded
-	})
-	custom := enqueue(kind)
-	eventually(t, "custom task is set aside", func() bool {
-		got, err := asynq.NewInspectorFromRedisClient(w.rdb).GetTaskInfo("default", custom)
-		return err == nil && got.State == asynq.TaskStateArchived && strings.Contains(got.LastErr, "submit it again")
-	})
-}
-
-func TestAWipedRedisLosesNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	gate := make(chan struct{})
-	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) { <-gate; return answer(1), nil })
-	var ids []string
-	for i := int64(1); i <= 30; i++ {
-		ids = append(ids, w.submit(i).ID)
-	}
-	eventually(t, "queue fills", func() bool { return w.rdb.LLen(t.Context(), "asynq:{default}:pending").Val() > 0 })
-	if err := w.rdb.FlushAll(t.Context()).Err(); err != nil {
-		t.Fatal(err)
-	}
-	close(gate)
-	for _, id := range ids {
-		if j := w.await(id, tasks.Succeeded); j.Charged != 0 {
-			t.Fatalf("job %s was charged %d", id, j.Charged)
-		}
-	}
-	eventually(t, "queue is visible to operators again", func() bool {
-		return w.rdb.SIsMember(t.Context(), "asynq:queues", "default").Val()
 	})
 }
 

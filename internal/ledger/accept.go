@@ -90,8 +90,9 @@ func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error)
 	if err != nil {
 		return nil, false, err
 	}
-	// An interview that is not there, or a job that never saw one, tells nothing.
-	changed := hash != "" && j.InputHash != "" && hash != j.InputHash
+	// An interview that is not there tells nothing. A finished job that began
+	// without one saw it arrive midway; nobody knows in which form.
+	changed := hash != "" && hash != j.InputHash
 	switch {
 	case j.State == tasks.Cancelled && !r.Anew, j.State == tasks.Dead && r.Passive:
 		return j, false, nil

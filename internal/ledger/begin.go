@@ -75,11 +75,16 @@ func (l *Ledger) admitRunning(t *txn, j *job) (tasks.Outcome, error) {
 }
 
 // admitDead tells an operator's run past our routes from Asynq bringing a task
-// back by itself: only the latter raises Asynq's count of retries.
+// back by itself: that raises Asynq's count of retries. A Redis that came back
+// with older data does not; so the worker has to confirm, from what Asynq has on
+// the task, that it had failed before.
 func (l *Ledger) admitDead(t *txn, j *job, d tasks.Delivery) (tasks.Outcome, error) {
 	if j.deadRetried != d.Retried || j.deadRetried < 0 {
 		j.deadRetried, j.chore = d.Retried, false
 		return tasks.Buried, l.save(t, j)
+	}
+	if !d.Forced {
+		return tasks.Doubtful, nil
 	}
 	l.freshRun(j)
 	if err := l.move(t, j, tasks.Accepted, "operator", "run in Asynq"); err != nil {
@@ -159,12 +164,19 @@ func (l *Ledger) closeAttempt(t *txn, j *job, outcome string, charged bool, f *t
 	if f == nil {
 		f = &tasks.Failure{}
 	}
-	if _, err := t.exec(`UPDATE evalq_attempts SET finished_at = ?, outcome = ?, charged = ?, class = ?, message = ?, stack = ? WHERE job_id = ? AND number = ?`,
-		ms(l.now()), outcome, charged, f.Class, f.Message, f.Stack, j.ID, j.Attempt); err != nil {
+	if _, err := t.exec(`UPDATE evalq_attempts SET finished_at = ?, outcome = ?, charged = ?, class = ?, message = ?,
+		stack = CASE WHEN ? = '' THEN stack ELSE ? END WHERE job_id = ? AND number = ?`,
+		ms(l.now()), outcome, charged, f.Class, f.Message, f.Stack, f.Stack, j.ID, j.Attempt); err != nil {
 		return 0, err
 	}
-	if _, err := t.exec(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt); err != nil {
+	res, err := t.exec(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt)
+	if err != nil {
 		return 0, err
+	}
+	// Only who let go of something has something to tell: jobs that wait for a
+	// third one would wake each other without end.
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return saved, err
 	}
 	return saved, l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "the other job let go")
 }

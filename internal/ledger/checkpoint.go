@@ -103,9 +103,19 @@ func (l *Ledger) SaveStep(ctx context.Context, f tasks.Fence, scope, name string
 // not wait for the end of the attempt.
 func (l *Ledger) DropStep(ctx context.Context, f tasks.Fence, scope, name string) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
+		res, err := t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
 			scope, name, f.Job, f.Attempt)
-		return err
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		j, err := t.byID(f.Job)
+		if err != nil {
+			return err
+		}
+		return l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "the other job let go")
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: drop step of %s: %w", f.Job, err)

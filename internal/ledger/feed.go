@@ -12,10 +12,13 @@ import (
 // writes get their turn between two.
 const feedChunk = 200
 
+// ripenChunk bounds how many jobs one call of Ripen makes ready.
+const ripenChunk = 2000
+
 // Window says how full a queue may be.
 type Window struct {
 	PerUser int // waiting tasks of one user in the queue
-	Total   int // waiting tasks in the queue
+	Total   int // waiting tasks in the queue, with those that wait for a retry
 	// After is the user at whom the round robin goes on; Feed answers the next.
 	After int64
 }
@@ -68,14 +71,19 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 	return fed, nil
 }
 
-// waiting counts the queued jobs of a queue by user.
+// waiting counts the queued jobs of a queue by user, and in all, with the
+// retrying ones: their tasks are in Redis too.
 func (t *txn) waiting(queue tasks.Priority) (map[int64]int, int, error) {
+	var total int
+	if _, err := t.row([]any{&total}, `SELECT count(*) FROM evalq_jobs WHERE state = 'retrying' AND queue = ?`, queue); err != nil {
+		return nil, 0, err
+	}
 	rows, err := t.query(`SELECT user_id, count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0 GROUP BY user_id`, queue)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer rows.Close()
-	byUser, total := map[int64]int{}, 0
+	byUser := map[int64]int{}
 	for rows.Next() {
 		var user int64
 		var n int
@@ -194,13 +202,15 @@ func (l *Ledger) Unfeed(ctx context.Context, ids []string, why string) error {
 }
 
 // Ripen makes ready what has become due: accepted jobs whose time has come, and
-// held jobs that are to be looked at again. It answers how many.
+// held jobs that are to be looked at again. It answers how many; there may be
+// more.
 func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 	// No named result: when the caller gives up, the write goes on.
 	ripe := 0
 	err := l.w.do(ctx, func(t *txn) error {
 		now := ms(l.now())
-		res, err := t.exec(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?`, now)
+		res, err := t.exec(`UPDATE evalq_jobs SET due_at = 0 WHERE seq IN
+			(SELECT seq FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?)`, now, ripenChunk)
 		if err != nil {
 			return err
 		}
@@ -249,8 +259,8 @@ func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
 	var o Outlook
 	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
 		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
-		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0 AND beat_at > ?)`,
-		now, now, tasks.Critical, tasks.Default, tasks.Low, now-l.cfg.LostAfter.Milliseconds()).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
+		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`,
+		now, now, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
 	if err != nil {
 		return Outlook{}, fmt.Errorf("ledger: look out: %w", err)
 	}
@@ -263,10 +273,12 @@ func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
 // leaves out those that moved less than that many milliseconds ago, and
 // retrying ones that are not overdue by as much.
 func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int) (jobs []tasks.Job, next int64, err error) {
-	before := ms(l.now()) - age
+	// A clock that went back must hide nothing: what moved in the future is old.
+	now := ms(l.now())
+	before := now - age
 	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
-		WHERE state IN ('queued', 'retrying') AND seq > ? AND (state = 'queued' AND moved_at <= ? OR state = 'retrying' AND (? = 0 OR due_at <= ?)) ORDER BY seq LIMIT ?`,
-		after, before, age, before, limit)
+		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND due_at <= ?) ORDER BY seq LIMIT ?`,
+		after, age, before, now, before, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
 	}
@@ -291,8 +303,8 @@ func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why str
 // not moved for as long as that.
 func (l *Ledger) RedeliverUnbegun(ctx context.Context, id string, delivery int, still time.Duration) error {
 	var n int
-	err := l.read.QueryRowContext(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND moved_at <= ?`,
-		id, delivery, ms(l.now().Add(-still))).Scan(&n)
+	err := l.read.QueryRowContext(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND (moved_at <= ? OR moved_at > ?)`,
+		id, delivery, ms(l.now().Add(-still)), ms(l.now())).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("ledger: look for %s: %w", id, err)
 	}
@@ -308,7 +320,8 @@ func (l *Ledger) redeliver(ctx context.Context, id string, delivery int, still t
 		if err != nil {
 			return err
 		}
-		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) || j.movedAt > ms(l.now().Add(-still)) {
+		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) ||
+			(j.movedAt > ms(l.now().Add(-still)) && j.movedAt <= ms(l.now())) {
 			return nil
 		}
 		if err := l.deliverAgain(t, j, "relay", why); err != nil {

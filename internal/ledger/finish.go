@@ -116,14 +116,49 @@ func (l *Ledger) handBack(t *txn, j *job, why string) (tasks.Verdict, error) {
 	return tasks.Verdict{State: tasks.Accepted}, l.save(t, j)
 }
 
-// answerThere is why a job goes on at once that would have waited for an answer.
-const answerThere = "the answer is there"
+// Why a job goes on at once that would have been held.
+const (
+	answerThere    = "the answer is there"
+	interviewThere = "the interview is there"
+)
 
 // handedBack reports whether j went on for that reason since then.
-func (t *txn) handedBack(j *job, since time.Time) (bool, error) {
+func (t *txn) handedBack(j *job, why string, since time.Time) (bool, error) {
 	var n int
-	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_events WHERE job_id = ? AND why = ? AND at > ?`, j.ID, answerThere, ms(since))
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_events WHERE job_id = ? AND why = ? AND at > ?`, j.ID, why, ms(since))
 	return n > 0, err
+}
+
+// interviewStored reports whether the report has an interview, whoever owns it.
+func (t *txn) interviewStored(report int64) (bool, error) {
+	var n int
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_interviews WHERE report_id = ?`, report)
+	return n > 0, err
+}
+
+// lateHold reports whether what j is to wait for has happened between its
+// handler's look and this transaction: then nobody is left to release it. A
+// handler that asks for the same again soon after waits for something else.
+func (t *txn) lateHold(j *job, hold tasks.Hold, now time.Time, wait time.Duration) (why string, err error) {
+	var there bool
+	switch hold {
+	case tasks.HoldAnswerInProgress:
+		why = answerThere
+		var busy bool
+		busy, err = t.othersRun(j)
+		there = !busy
+	case tasks.HoldInterviewMissing:
+		why, wait = interviewThere, time.Minute
+		there, err = t.interviewStored(j.ReportID)
+	}
+	if err != nil || !there {
+		return "", err
+	}
+	again, err := t.handedBack(j, why, now.Add(-wait))
+	if err != nil || again {
+		return "", err
+	}
+	return why, nil
 }
 
 // othersRun reports whether another job of the same report is at work.
@@ -144,7 +179,9 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 			j.holdSince = ms(now)
 		}
 		wait = at(j.holdSince).Add(l.cfg.InterviewWait).Sub(now)
-		if wait <= 0 {
+		if stored, err := t.interviewStored(j.ReportID); err != nil {
+			return tasks.Verdict{}, err
+		} else if wait <= 0 && !stored {
 			j.Error = &tasks.Failure{Class: tasks.ClassInterviewMissing, Message: "the interview did not arrive within " + l.cfg.InterviewWait.String()}
 			if _, err := l.closeAttempt(t, j, string(tasks.Dead), false, j.Error); err != nil {
 				return tasks.Verdict{}, err
@@ -152,21 +189,10 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 			return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
 		}
 	}
-	if tr.Hold == tasks.HoldAnswerInProgress {
-		// Whoever was at work on the answer may have finished between the
-		// handler's look and this line; then nobody is left to release the job.
-		// A handler that asks again at once waits for something else.
-		busy, err := t.othersRun(j)
-		if err != nil {
-			return tasks.Verdict{}, err
-		}
-		again, err := t.handedBack(j, now.Add(-wait))
-		if err != nil {
-			return tasks.Verdict{}, err
-		}
-		if !busy && !again {
-			return l.handBack(t, j, answerThere)
-		}
+	if why, err := t.lateHold(j, tr.Hold, now, wait); err != nil {
+		return tasks.Verdict{}, err
+	} else if why != "" {
+		return l.handBack(t, j, why)
 	}
 	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {
 		return tasks.Verdict{}, err

@@ -38,9 +38,6 @@ type Config struct {
 	// InterviewWait is how long a job waits for its interview. Defaults to 24
 	// hours.
 	InterviewWait time.Duration
-	// LostAfter is how long a worker may be silent before its attempts count
-	// as lost. Defaults to 15 s, three missed beats.
-	LostAfter time.Duration
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 	// Jitter gives the random part of a backoff, 0 ≤ r < 1. Defaults to
@@ -68,14 +65,8 @@ func (c *Config) withDefaults() (Config, error) {
 	if out.InterviewWait == 0 {
 		out.InterviewWait = 24 * time.Hour
 	}
-	if out.LostAfter == 0 {
-		out.LostAfter = 15 * time.Second
-	}
 	if out.InterviewWait < 0 {
 		return out, fmt.Errorf("ledger: InterviewWait: %s is below zero", out.InterviewWait)
-	}
-	if out.LostAfter < 0 {
-		return out, fmt.Errorf("ledger: LostAfter: %s is below zero", out.LostAfter)
 	}
 	return out, nil
 }

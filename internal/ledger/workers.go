@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"time"
 
 	"evalq/tasks"
 )
@@ -34,16 +36,72 @@ func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
 	return nil
 }
 
-// Leave ends a worker that has stopped in order.
+// Leave ends a worker that has stopped in order. What its handlers did not bring
+// to an end is handed back at no cost, but for stuck ones: those count as a death.
 func (l *Ledger) Leave(ctx context.Context, worker string) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_workers SET ended_at = ? WHERE id = ?`, ms(l.now()), worker)
+		left, err := t.runningOn(worker)
+		if err != nil {
+			return err
+		}
+		for _, j := range left {
+			var stuck bool
+			if _, err := t.row([]any{&stuck}, `SELECT stuck FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
+				return err
+			}
+			if stuck {
+				err = l.lose(t, j)
+			} else {
+				_, err = l.handBack(t, j, "its handler did not return at shutdown")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err = t.exec(`UPDATE evalq_workers SET ended_at = ? WHERE id = ?`, ms(l.now()), worker)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: leave %s: %w", worker, err)
 	}
 	return nil
+}
+
+// HandBackStrays hands back, at no cost, the attempts that are on record for a
+// living worker and that it knows nothing of: their Begin was committed and its
+// answer lost. Attempts that began less than age ago are spared.
+func (l *Ledger) HandBackStrays(ctx context.Context, worker string, known []tasks.Fence, age time.Duration) (int, error) {
+	strays := 0
+	err := l.w.do(ctx, func(t *txn) error {
+		strays = 0
+		running, err := t.runningOn(worker)
+		if err != nil {
+			return err
+		}
+		for _, j := range running {
+			f := tasks.Fence{Job: j.ID, Attempt: j.Attempt, Worker: worker}
+			if slices.Contains(known, f) || j.StartedAt.After(l.now().Add(-age)) {
+				continue
+			}
+			strays++
+			if _, err := l.handBack(t, j, "its worker did not learn of it"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: hand back strays of %s: %w", worker, err)
+	}
+	return strays, nil
+}
+
+func (t *txn) runningOn(worker string) ([]*job, error) {
+	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE state = 'running' AND worker = ?`, worker)
+	if err != nil {
+		return nil, err
+	}
+	return scanJobs(rows)
 }
 
 // AskedToStop lists the attempts of a worker whose jobs were cancelled while
@@ -65,11 +123,13 @@ func (l *Ledger) AskedToStop(ctx context.Context, worker string) ([]tasks.Fence,
 	return out, rows.Err()
 }
 
-// alive reports whether a worker has neither left nor been silent too long.
+// alive reports whether a worker is still at work. On a ledger that belongs to
+// one process, every worker that has joined and not left is in this process, so
+// no clock has a say: a machine that slept, or a disk that was full for a while,
+// is no death.
 func (l *Ledger) alive(t *txn, worker string) (bool, error) {
 	var n int
-	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_workers WHERE id = ? AND ended_at = 0 AND beat_at > ?`,
-		worker, ms(l.now().Add(-l.cfg.LostAfter)))
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_workers WHERE id = ? AND ended_at = 0`, worker)
 	return n > 0, err
 }
 

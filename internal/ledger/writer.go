@@ -180,7 +180,7 @@ func (w *writer) transact(batch []*write) (err error) {
 		if err == nil {
 			return
 		}
-		if _, rerr := w.conn.ExecContext(ctx, "ROLLBACK"); rerr != nil {
+		if _, rerr := w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
 			w.disconnect()
 		}
 	}()
@@ -196,7 +196,9 @@ func (w *writer) transact(batch []*write) (err error) {
 		}
 		op.after = t.after
 	}
-	if _, err := w.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	// Without the deadline: a commit that is cut off may have happened, and a
+	// caller who is told otherwise would act on it.
+	if _, err := w.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
 		return unavailable("commit", err)
 	}
 	return nil

@@ -134,16 +134,21 @@ func forcedRun(w *world) {
 	j, f := w.running(report(7, 42))
 	_, err := w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassNotAssessable}, Retried: 2})
 	w.must(err)
-	arrive := func(retried int) tasks.Outcome {
-		c, err := w.Begin(w.ctx, tasks.Delivery{Job: j.ID, Number: j.Delivery, Worker: worker, Retried: retried})
+	arrive := func(retried int, forced bool) tasks.Outcome {
+		c, err := w.Begin(w.ctx, tasks.Delivery{Job: j.ID, Number: j.Delivery, Worker: worker, Retried: retried, Forced: forced})
 		w.must(err)
 		return c.Outcome
 	}
 	// Asynq's recovery of a task whose archiving failed raises the count.
-	if got := arrive(3); got != tasks.Buried {
+	if got := arrive(3, false); got != tasks.Buried {
 		w.t.Fatalf("Asynq's own redelivery is %q", got)
 	}
-	if got := arrive(3); got != tasks.Mine {
+	// The same count is an operator's run, or a Redis with older data.
+	if got := arrive(3, false); got != tasks.Doubtful {
+		w.t.Fatalf("an arrival with the same count is %q", got)
+	}
+	w.wantState(j.ID, tasks.Dead)
+	if got := arrive(3, true); got != tasks.Mine {
 		w.t.Fatalf("an operator's run is %q", got)
 	}
 	if got := w.wantState(j.ID, tasks.Running); got.Run != 2 || got.Charged != 0 {
@@ -315,4 +320,37 @@ func overview(w *world) {
 	if len(o.Workers) != 1 || o.Workers[0].Slots != 4 || len(o.Workers[0].Running) != 1 || o.Workers[0].Running[0].Job != running.ID {
 		w.t.Fatalf("workers %+v", o.Workers)
 	}
+}
+
+func retryingFillsTheWindow(w *world) {
+	for i := int64(1); i <= 20; i++ {
+		w.accept(report(i, i))
+	}
+	win := ledger.Window{PerUser: 8, Total: 5}
+	for range 3 {
+		fed, err := w.Feed(w.ctx, tasks.Default, win)
+		w.must(err)
+		for _, j := range fed.Jobs {
+			_, f := w.start(j.ID)
+			w.fail(f, tasks.ClassUnavailable)
+		}
+	}
+	o, err := w.Overview(w.ctx)
+	w.must(err)
+	if o.Count(tasks.Retrying) != 5 || o.Count(tasks.Accepted) != 15 {
+		w.t.Fatalf("with a window of 5 there are %v", o.Queues[tasks.Default])
+	}
+}
+
+func clockWentBack(w *world) {
+	j := w.accept(report(7, 42))
+	w.feed()
+	w.clock.pass(-time.Hour)
+	jobs, _, err := w.InRedis(w.ctx, 0, 30_000, 10)
+	w.must(err)
+	if len(jobs) != 1 {
+		w.t.Fatalf("a job that moved in the future is hidden")
+	}
+	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
+	w.wantState(j.ID, tasks.Accepted)
 }

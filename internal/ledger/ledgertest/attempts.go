@@ -68,13 +68,9 @@ func resultStoredOnce(w *world) {
 
 func zombieRefused(w *world) {
 	j, old := w.running(report(7, 42))
-	w.clock.pass(time.Minute) // its worker falls silent
-	lost, err := w.Recover(w.ctx, false)
-	w.must(err)
-	if lost != 1 {
+	if lost := w.workerDies(); lost != 1 {
 		w.t.Fatalf("%d attempts were lost", lost)
 	}
-	w.must(w.Beat(w.ctx, worker, false))
 	w.feed()
 	_, fresh := w.start(j.ID)
 	for what, err := range map[string]error{
@@ -298,13 +294,9 @@ func lostWorker(w *world) {
 	for death := 1; death <= 3; death++ {
 		w.feed()
 		w.start(j.ID)
-		w.clock.pass(time.Minute)
-		lost, err := w.Recover(w.ctx, false)
-		w.must(err)
-		if lost != 1 {
+		if lost := w.workerDies(); lost != 1 {
 			w.t.Fatalf("death %d: %d lost", death, lost)
 		}
-		w.must(w.Beat(w.ctx, worker, false))
 	}
 	got := w.wantState(j.ID, tasks.Dead)
 	if got.Error.Class != tasks.ClassWorkerLost || got.Charged != 0 || got.Deaths != 3 {
@@ -336,12 +328,102 @@ func deathAfterSaveFree(w *world) {
 		_, err := w.ClaimStep(w.ctx, f, "s", key)
 		w.must(err)
 		w.must(w.SaveStep(w.ctx, f, "s", key, json.RawMessage(`1`)))
-		w.clock.pass(time.Minute)
-		_, err = w.Recover(w.ctx, false)
-		w.must(err)
-		w.must(w.Beat(w.ctx, worker, false))
+		w.workerDies()
 	}
 	if got := w.wantState(j.ID, tasks.Accepted); got.Deaths != 0 {
 		w.t.Fatalf("%d deaths are counted", got.Deaths)
 	}
+}
+
+func clockIsNoDeath(w *world) {
+	j, f := w.running(report(7, 42))
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	_, other := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour} {
+		w.clock.pass(jump) // no beat was heard
+		if lost, err := w.Recover(w.ctx, false); err != nil || lost != 0 {
+			w.t.Fatalf("after %s: %d lost, %v", jump, lost, err)
+		}
+		if c := w.begin(j); c.Outcome != tasks.Busy {
+			w.t.Fatalf("after %s a second arrival is %q", jump, c.Outcome)
+		}
+		if c, err := w.ClaimStep(w.ctx, other, "s", "a"); err != nil || !c.Taken {
+			w.t.Fatalf("after %s the step is %+v, %v", jump, c, err)
+		}
+	}
+}
+
+func strays(w *world) {
+	forgotten, _ := w.running(report(7, 1))
+	known, f := w.running(report(7, 2))
+	if n, err := w.HandBackStrays(w.ctx, worker, []tasks.Fence{f}, time.Minute); err != nil || n != 0 {
+		w.t.Fatalf("a moment after it began: %d, %v", n, err)
+	}
+	w.clock.pass(time.Minute)
+	if n, err := w.HandBackStrays(w.ctx, worker, []tasks.Fence{f}, time.Minute); err != nil || n != 1 {
+		w.t.Fatalf("%d strays, %v", n, err)
+	}
+	w.wantState(known.ID, tasks.Running)
+	if got := w.wantState(forgotten.ID, tasks.Accepted); got.Deaths != 0 || got.Delivery != 2 {
+		w.t.Fatalf("handed back as %+v", got)
+	}
+}
+
+func leaving(w *world) {
+	slow, _ := w.running(report(7, 1))
+	hung, f := w.running(report(7, 2))
+	w.must(w.Stuck(w.ctx, f, "stack"))
+	w.must(w.Leave(w.ctx, worker))
+	if got := w.wantState(slow.ID, tasks.Accepted); got.Deaths != 0 {
+		w.t.Fatalf("a graceful stop counted as %d deaths", got.Deaths)
+	}
+	if got := w.wantState(hung.ID, tasks.Accepted); got.Deaths != 1 {
+		w.t.Fatalf("a stuck handler counted as %d deaths", got.Deaths)
+	}
+}
+
+func interviewArrivesMidway(w *world) {
+	j, f := w.running(report(7, 42))
+	w.put(interview(7, 42, "x")) // between the handler's look and its hold
+	v, err := w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+	w.must(err)
+	if got := w.wantState(j.ID, tasks.Accepted); v.State != tasks.Accepted || !got.DueAt.IsZero() {
+		w.t.Fatalf("it goes on as %+v", got)
+	}
+	// A handler that says so again is not asked without end.
+	w.feed()
+	_, f = w.start(j.ID)
+	_, err = w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+	w.must(err)
+	w.wantState(j.ID, tasks.Held)
+}
+
+func begunBeforeItsInterview(w *world) {
+	j, f := w.running(report(7, 42))
+	w.put(interview(7, 42, "x"))
+	w.complete(f)
+	again, created, err := w.Accept(w.ctx, report(7, 42), "test")
+	w.must(err)
+	if !created || again.ID == j.ID || again.Revision != 2 {
+		w.t.Fatalf("submitted again: %+v, created %v", again, created)
+	}
+}
+
+func heldDoNotWakeEachOther(w *world) {
+	_, f := w.running(report(7, 42))
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
+	w.must(err)
+	hold := func(r tasks.Request) tasks.Job {
+		j, g := w.running(r)
+		_, err := w.Fail(w.ctx, g, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+		w.must(err)
+		return j
+	}
+	first := hold(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	second := hold(tasks.Request{Payload: tasks.Custom{Name: "extra", UserID: 7, ReportID: 42}})
+	w.wantState(first.ID, tasks.Held)
+	w.must(w.DropStep(w.ctx, f, "s", "a"))
+	w.wantState(first.ID, tasks.Accepted)
+	w.wantState(second.ID, tasks.Accepted)
 }

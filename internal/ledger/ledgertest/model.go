@@ -55,7 +55,7 @@ func (m *model) step() {
 	case 8:
 		m.clock.pass(time.Duration(m.rng.IntN(20)) * time.Second)
 		if m.rng.IntN(2) == 0 {
-			m.must(m.Beat(m.ctx, worker, false))
+			m.workerDies()
 		}
 		_, err := m.Recover(m.ctx, false)
 		m.must(err)

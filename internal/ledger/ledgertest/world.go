@@ -168,3 +168,13 @@ func (w *world) wantLegalHistory(id string) {
 		w.t.Fatalf("job %s is %s, its history ends at %s", id, j.State, at)
 	}
 }
+
+// workerDies ends the worker as a killed process does, and lets it come back:
+// what it ran is lost. It answers how many jobs those were.
+func (w *world) workerDies() int {
+	w.t.Helper()
+	lost, err := w.Recover(w.ctx, true)
+	w.must(err)
+	w.must(w.Beat(w.ctx, worker, false))
+	return lost
+}

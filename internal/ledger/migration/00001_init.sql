@@ -54,6 +54,9 @@ CREATE INDEX evalq_jobs_due ON evalq_jobs (state, due_at);
 CREATE INDEX evalq_jobs_state ON evalq_jobs (state, seq);
 CREATE INDEX evalq_jobs_report ON evalq_jobs (report_id, user_id);
 CREATE INDEX evalq_jobs_user ON evalq_jobs (user_id, seq);
+CREATE INDEX evalq_jobs_kind ON evalq_jobs (kind, seq);
+CREATE INDEX evalq_jobs_queue ON evalq_jobs (queue, seq);
+CREATE INDEX evalq_jobs_class ON evalq_jobs (error_class, seq) WHERE error_class <> '';
 CREATE INDEX evalq_jobs_chore ON evalq_jobs (chore, seq);
 
 CREATE TABLE evalq_attempts (
