@@ -151,8 +151,17 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	return nil
 }
 
-// URL is where the program answers.
-func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+// URL is where the program answers, as seen from this machine.
+func (a *App) URL() string {
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return "http://" + a.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
 
 // Run serves until ctx ends, then stops in order: the worker takes no more
 // tasks and drains while the API still accepts, then the relay, then the API,

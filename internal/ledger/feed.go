@@ -354,6 +354,20 @@ func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
 	return out, nil
 }
 
+// ShowDead makes chores of the newest dead jobs, up to limit, because a Redis
+// that was wiped does not show them among its archived tasks any more.
+func (l *Ledger) ShowDead(ctx context.Context, limit int) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`UPDATE evalq_jobs SET chore = 1, dead_retried = -1 WHERE seq IN
+			(SELECT seq FROM evalq_jobs WHERE state = 'dead' ORDER BY seq DESC LIMIT ?)`, limit)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: show dead jobs: %w", err)
+	}
+	return nil
+}
+
 // ChoreDone notes that Redis is right for the job at that delivery.
 func (l *Ledger) ChoreDone(ctx context.Context, id string, delivery int) error {
 	err := l.w.do(ctx, func(t *txn) error {

@@ -59,6 +59,9 @@ func (n *notices) subscribe(id string) (<-chan struct{}, func()) {
 	}
 }
 
+// Wake puts a token into Changed: the relay has more to do than it took on.
+func (l *Ledger) Wake() { l.notices.wake() }
+
 // Changed holds a token when something has moved since it was last emptied. It
 // has one reader, the relay.
 func (l *Ledger) Changed() <-chan struct{} { return l.notices.changed }

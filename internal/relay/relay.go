@@ -21,7 +21,10 @@ import (
 // has to stay equal to worker's.
 const HeaderLedger = "evalq-ledger"
 
-const breath = 5 * time.Millisecond // between two passes, so that wake-ups gather
+const (
+	breath = 5 * time.Millisecond   // between two passes, so that wake-ups gather
+	turn   = 200 * time.Millisecond // a pass that has more to do than this lets other duties in between
+)
 
 // rhythm says how often each duty is done.
 type rhythm struct {
@@ -152,6 +155,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.guard(ctx, "look for lost workers", r.recover)
 			r.guard(ctx, "look for tasks that were not begun", r.sweepActive)
 			r.guard(ctx, "do chores", r.chores)
+			r.guard(ctx, "register queues", r.registerQueues)
 		case <-verify.C:
 			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
 		}
@@ -198,16 +202,43 @@ func (r *Relay) pass(ctx context.Context) {
 				return fmt.Errorf("relay: write to Redis: %w", err)
 			}
 		}
-		for _, p := range tasks.Priorities() {
-			for more := o.Ripe || o.Ready[p]; more; {
-				if more, err = r.fill(ctx, p, o.Slots); err != nil {
-					return err
-				}
-			}
+		if err := r.fillAll(ctx, o); err != nil {
+			return err
 		}
 		r.down.succeed()
 		return nil
 	})
+}
+
+// fillAll hands out a chunk of each queue in turn, so that a busy queue does not
+// keep the others waiting.
+func (r *Relay) fillAll(ctx context.Context, o ledger.Outlook) error {
+	more := map[tasks.Priority]bool{}
+	for _, p := range tasks.Priorities() {
+		more[p] = o.Ripe || o.Ready[p]
+	}
+	end := time.Now().Add(turn)
+	for left := true; left; {
+		if time.Now().After(end) {
+			r.ledger.Wake()
+			return nil
+		}
+		left = false
+		for _, p := range tasks.Priorities() {
+			if !more[p] {
+				continue
+			}
+			var err error
+			if more[p], err = r.fill(ctx, p, o.Slots); err != nil {
+				return err
+			}
+			left = left || more[p]
+		}
+	}
+	if o.Ripe {
+		r.ledger.Wake() // Ripen takes a part at a time
+	}
+	return nil
 }
 
 // fill hands out one chunk of a queue.

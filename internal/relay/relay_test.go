@@ -159,7 +159,9 @@ func TestAJobThatLostItsLastWorkerIsShownAmongTheArchived(t *testing.T) {
 	j := w.accept(1, 1)
 	w.awaitTask(j.TaskID(), "pending")
 	w.begin(j, "ghost")
-	w.must(w.ledger.Leave(t.Context(), "ghost"))
+	if _, err := w.ledger.Recover(t.Context(), true); err != nil { // as after a kill
+		t.Fatal(err)
+	}
 	dead := w.await(j.ID, tasks.Dead)
 	if dead.Error == nil || dead.Error.Class != tasks.ClassWorkerLost {
 		t.Fatalf("the job died of %+v", dead.Error)

@@ -59,6 +59,9 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
+	if err := private(path); err != nil {
+		return nil, err
+	}
 	if d.write, err = sql.Open("sqlite", dsn(path, false)); err != nil {
 		return nil, err
 	}
@@ -97,6 +100,16 @@ func (d *DB) Close() error {
 		errs = append(errs, d.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// private makes the file, empty if it is new, readable by its owner only; SQLite
+// gives its journal the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 func dsn(path string, readOnly bool) string {

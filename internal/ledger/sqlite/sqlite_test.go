@@ -71,6 +71,25 @@ func TestAReopenedLedgerHasEverythingAndDeliversWhatRan(t *testing.T) {
 	}
 }
 
+func TestTheLedgersFilesAreTheOwnersAloneInAnOpenFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, dir, nil)
+	defer db.Close()
+	if err := db.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"evalq.db", "evalq.db-wal", "evalq.lock"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
 func TestAFolderInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
