@@ -43,9 +43,8 @@ func newEmptyPoll(m *miniredis.Miniredis) *emptyPoll {
 }
 
 // wait blocks while all known queues are empty, idleWait at most.
-func (h *emptyPoll) wait(ctx context.Context, pending string) {
+func (h *emptyPoll) wait(ctx context.Context) {
 	h.mu.Lock()
-	h.queues[pending] = struct{}{}
 	known := slices.Collect(maps.Keys(h.queues))
 	pushed := h.pushed // taken before the look, so that no push falls between
 	h.mu.Unlock()
@@ -63,6 +62,14 @@ func (h *emptyPoll) wait(ctx context.Context, pending string) {
 	}
 }
 
+// know notes that workers look into a queue, empty or not: a queue that is never
+// empty must keep them from waiting at another.
+func (h *emptyPoll) know(pending string) {
+	h.mu.Lock()
+	h.queues[pending] = struct{}{}
+	h.mu.Unlock()
+}
+
 func (h *emptyPoll) wake() {
 	h.mu.Lock()
 	close(h.pushed)
@@ -77,8 +84,11 @@ func (*emptyPoll) DialHook(next redis.DialHook) redis.DialHook {
 func (h *emptyPoll) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		pending, dequeue := dequeues(cmd.Args())
+		if dequeue {
+			h.know(pending)
+		}
 		if dequeue && !h.mini.Exists(pending) {
-			if h.wait(ctx, pending); !h.mini.Exists(pending) {
+			if h.wait(ctx); !h.mini.Exists(pending) {
 				cmd.SetErr(redis.Nil)
 				return redis.Nil
 			}

@@ -120,26 +120,67 @@ func TestALookIntoAnEmptyQueueEndsWithItsContextAndAtAPush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := miniredis.NewMiniRedis()
 		h := newEmptyPoll(m)
+		h.know("asynq:{q}:pending")
 		began := time.Now()
-		h.wait(t.Context(), "asynq:{q}:pending")
+		h.wait(t.Context())
 		if took := time.Since(began); took != idleWait {
 			t.Fatalf("alone it took %s, want %s", took, idleWait)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began = time.Now()
-		h.wait(ctx, "asynq:{q}:pending")
+		h.wait(ctx)
 		go h.wake()
-		h.wait(t.Context(), "asynq:{other}:pending")
+		h.wait(t.Context())
 		if took := time.Since(began); took != 0 {
 			t.Fatalf("an ended context and a push took %s", took)
 		}
 		if _, err := m.Lpush("asynq:{q}:pending", "x"); err != nil {
 			t.Fatal(err)
 		}
-		h.wait(t.Context(), "asynq:{other}:pending")
+		h.wait(t.Context())
 		if took := time.Since(began); took != 0 {
 			t.Fatalf("with work in another queue it took %s", took)
 		}
 	})
+}
+
+func TestAQueueThatWasNeverEmptyKeepsWorkersFromWaitingAtAnother(t *testing.T) {
+	t.Parallel()
+	e, err := OpenEmbedded(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	client := asynq.NewClientFromRedisClient(e.client)
+	const n = 200
+	for range n {
+		if _, err := client.Enqueue(asynq.NewTask("x", nil), asynq.Queue("full")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ran atomic.Int64
+	all := make(chan struct{})
+	began := time.Now()
+	srv := asynq.NewServerFromRedisClient(e.client, asynq.Config{
+		Concurrency: 4, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel, Queues: map[string]int{"empty": 9, "void": 9, "full": 1},
+	})
+	if err := srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+		if ran.Add(1) == n {
+			close(all)
+		}
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown()
+	select {
+	case <-all:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("%d of %d ran", ran.Load(), n)
+	}
+	// Two waits at the empty queues for each task would take 40 s.
+	if took := time.Since(began); took > n*idleWait/2 {
+		t.Fatalf("it took %s", took)
+	}
 }

@@ -137,34 +137,49 @@ func (t *txn) interviewStored(report int64) (bool, error) {
 }
 
 // lateHold reports whether what j is to wait for has happened between its
-// handler's look and this transaction: then nobody is left to release it. A
-// handler that asks for the same again soon after waits for something else.
-func (t *txn) lateHold(j *job, hold tasks.Hold, now time.Time, wait time.Duration) (why string, err error) {
-	var there bool
+// handler's look and this transaction: then nobody is left to release it, and why
+// says so. A handler that asks for the same again without any such thing having
+// happened waits for something else.
+func (t *txn) lateHold(j *job, hold tasks.Hold, now time.Time) (why string, err error) {
 	switch hold {
 	case tasks.HoldAnswerInProgress:
+		if busy, err := t.othersClaim(j); err != nil || busy {
+			return "", err
+		}
 		why = answerThere
-		var busy bool
-		busy, err = t.othersRun(j)
-		there = !busy
+		if saved, err := t.othersSaved(j); err != nil || saved {
+			return why, err
+		}
 	case tasks.HoldInterviewMissing:
-		why, wait = interviewThere, time.Minute
-		there, err = t.interviewStored(j.ReportID)
+		if there, err := t.interviewStored(j.ReportID); err != nil || !there {
+			return "", err
+		}
+		why = interviewThere
+	default:
+		return "", nil
 	}
-	if err != nil || !there {
-		return "", err
-	}
-	again, err := t.handedBack(j, why, now.Add(-wait))
-	if err != nil || again {
+	if again, err := t.handedBack(j, why, now.Add(-time.Minute)); err != nil || again {
 		return "", err
 	}
 	return why, nil
 }
 
-// othersRun reports whether another job of the same report is at work.
-func (t *txn) othersRun(j *job) (bool, error) {
+// othersSaved reports whether another job has stored a step of the report since
+// the present attempt of j began.
+func (t *txn) othersSaved(j *job) (bool, error) {
 	var n int
-	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs WHERE report_id = ? AND user_id = ? AND state = 'running' AND id <> ?`, j.ReportID, j.UserID, j.ID)
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs j JOIN evalq_checkpoints c ON c.job_id = j.id
+		WHERE j.report_id = ? AND j.user_id = ? AND j.id <> ? AND c.done_at >= ?`, j.ReportID, j.UserID, j.ID, ms(j.StartedAt))
+	return n > 0, err
+}
+
+// othersClaim reports whether another job of the same report is at work on a
+// step. The end of each claim releases who waits, so there is no waiting without
+// one.
+func (t *txn) othersClaim(j *job) (bool, error) {
+	var n int
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs j JOIN evalq_checkpoints c ON c.job_id = j.id AND c.attempt = j.attempt
+		WHERE j.report_id = ? AND j.user_id = ? AND j.state = 'running' AND j.id <> ? AND c.done_at = 0`, j.ReportID, j.UserID, j.ID)
 	return n > 0, err
 }
 
@@ -189,9 +204,11 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 			return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
 		}
 	}
-	if why, err := t.lateHold(j, tr.Hold, now, wait); err != nil {
+	why, err := t.lateHold(j, tr.Hold, now)
+	if err != nil {
 		return tasks.Verdict{}, err
-	} else if why != "" {
+	}
+	if why != "" {
 		return l.handBack(t, j, why)
 	}
 	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {

@@ -278,13 +278,28 @@ func answerInProgressReleased(w *world) {
 
 func answerThereByNow(w *world) {
 	_, f := w.running(report(7, 42))
-	other, g := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
-	w.complete(f) // between the other's look and its hold
-	v, err := w.Fail(w.ctx, g, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	_, err := w.ClaimStep(w.ctx, f, "s", "a")
 	w.must(err)
-	got := w.wantState(other.ID, tasks.Accepted)
-	if v.State != tasks.Accepted || !got.DueAt.IsZero() || got.Delivery != 2 || got.Charged != 0 {
-		w.t.Fatalf("it goes on as %+v", got)
+	other, g := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
+	if c, err := w.ClaimStep(w.ctx, g, "s", "a"); err != nil || !c.Taken {
+		w.t.Fatalf("%+v, %v", c, err)
+	}
+	// Between the other's look and its hold; f runs on, but has no other step.
+	// The same happens with the next answer, at once.
+	for n, step := range []string{"a", "b", "c"} {
+		if n > 0 {
+			_, err := w.ClaimStep(w.ctx, f, "s", step)
+			w.must(err)
+			w.feed()
+			_, g = w.start(other.ID)
+		}
+		w.must(w.SaveStep(w.ctx, f, "s", step, json.RawMessage(`1`)))
+		v, err := w.Fail(w.ctx, g, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+		w.must(err)
+		got := w.wantState(other.ID, tasks.Accepted)
+		if v.State != tasks.Accepted || !got.DueAt.IsZero() || got.Delivery != n+2 || got.Charged != 0 {
+			w.t.Fatalf("after step %s it goes on as %+v", step, got)
+		}
 	}
 	w.wantLegalHistory(other.ID)
 }
