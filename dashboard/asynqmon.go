@@ -2,12 +2,14 @@ package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"html"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -21,6 +23,8 @@ import (
 // monitor is Asynqmon as one role sees it.
 type monitor struct {
 	handler http.Handler
+	redis   redis.UniversalClient
+	log     *slog.Logger
 	root    string // path at which it is mounted
 	index   string // its page, with our bar; nonceMark stands for the nonce
 	policy  string // the page's Content-Security-Policy, with nonceMark
@@ -36,17 +40,17 @@ type shared struct{ client redis.UniversalClient }
 
 func (s shared) MakeRedisClient() any { return s.client }
 
-func newAsynqmon(client redis.UniversalClient, prefix string) (*monitors, error) {
-	operator, err := newMonitor(client, prefix, false)
+func newAsynqmon(client redis.UniversalClient, prefix string, log *slog.Logger) (*monitors, error) {
+	operator, err := newMonitor(client, prefix, log, false)
 	if err != nil {
 		return nil, err
 	}
-	viewer, err := newMonitor(client, prefix, true)
+	viewer, err := newMonitor(client, prefix, log, true)
 	return &monitors{operator, viewer}, err
 }
 
-func newMonitor(client redis.UniversalClient, prefix string, readOnly bool) (*monitor, error) {
-	m := &monitor{root: prefix + "/asynqmon"}
+func newMonitor(client redis.UniversalClient, prefix string, log *slog.Logger, readOnly bool) (*monitor, error) {
+	m := &monitor{redis: client, log: log, root: prefix + "/asynqmon"}
 	m.handler = asynqmon.New(asynqmon.Options{
 		RootPath: m.root, RedisConnOpt: shared{client}, ReadOnly: readOnly,
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(showIDs),
@@ -118,7 +122,7 @@ func dress(page, prefix string) (index, policy string, err error) {
 func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, m.root+"/api/") {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		m.handler.ServeHTTP(w, r)
+		m.serveAPI(w, r)
 		return
 	}
 	var answer buffer
@@ -127,14 +131,30 @@ func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.servePage(w) // only its page comes without a type, for every path that is no file
 		return
 	}
-	for name, values := range answer.header {
-		w.Header()[name] = values
-	}
 	if strings.HasPrefix(r.URL.Path, m.root+"/static/") && answer.status < 300 {
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable") // named by their hash
 	}
-	w.WriteHeader(answer.status)
-	_, _ = w.Write(answer.body.Bytes())
+	answer.sendTo(w)
+}
+
+// serveAPI gives Asynqmon's answer, unless that is the raw text of an error,
+// which may hold the address of Redis.
+func (m *monitor) serveAPI(w http.ResponseWriter, r *http.Request) {
+	var answer buffer
+	m.handler.ServeHTTP(&answer, r)
+	text := strings.TrimSpace(answer.body.String())
+	switch {
+	case answer.status < http.StatusInternalServerError:
+		answer.sendTo(w)
+	case !reachable(r.Context(), m.redis):
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, redisIsAway, http.StatusServiceUnavailable)
+	case strings.HasPrefix(text, "asynq: "):
+		answer.sendTo(w)
+	default:
+		m.log.LogAttrs(r.Context(), slog.LevelError, "a request of Asynqmon's page failed", slog.String("err", text))
+		http.Error(w, "Redis did not do what was asked; the program's log says why", http.StatusInternalServerError)
+	}
 }
 
 func (m *monitor) servePage(w http.ResponseWriter) {
@@ -167,4 +187,12 @@ func (b *buffer) WriteHeader(status int) {
 func (b *buffer) Write(p []byte) (int, error) {
 	b.WriteHeader(http.StatusOK)
 	return b.body.Write(p)
+}
+
+func (b *buffer) sendTo(w http.ResponseWriter) {
+	for name, values := range b.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(cmp.Or(b.status, http.StatusOK))
+	_, _ = w.Write(b.body.Bytes())
 }

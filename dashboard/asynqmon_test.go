@@ -89,3 +89,38 @@ func TestAsynqmonsFilesAreServedWithTheirTypes(t *testing.T) {
 		t.Errorf("favicon: answer %d %s", a.status, a.header.Get("Content-Type"))
 	}
 }
+
+func TestWithoutRedisAsynqmonAnswersThatItCannotBeReached(t *testing.T) {
+	t.Parallel()
+	_, h := offline(t, nil)
+	for _, c := range []struct{ method, path string }{
+		{http.MethodGet, "/asynqmon/api/queues"}, {http.MethodGet, "/asynqmon/api/queues/default"}, {http.MethodGet, "/asynqmon/api/servers"},
+		{http.MethodGet, "/asynqmon/api/redis_info"}, {http.MethodGet, "/asynqmon/api/queues/default/pending_tasks"},
+		{http.MethodPost, "/asynqmon/api/queues/default:pause"}, {http.MethodDelete, "/asynqmon/api/queues/default"},
+		{http.MethodPost, "/asynqmon/api/queues/default/archived_tasks:run_all"}, {http.MethodPost, "/asynqmon/api/queues/default/archived_tasks/x:run"},
+		{http.MethodPost, "/queues/default/pause"},
+	} {
+		a := call(h, c.method, c.path, nil)
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "Redis cannot be reached") {
+			t.Errorf("%s %s: answer %d, want 503 that says so: %.300s", c.method, c.path, a.status, a.body)
+		}
+		if strings.Contains(a.body, "dial") || strings.Contains(a.body, "127.0.0.1") {
+			t.Errorf("%s %s tells an address: %.300s", c.method, c.path, a.body)
+		}
+	}
+}
+
+func TestWhatRedisComplainsOfStaysInTheLog(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	if err := w.redis.Set(t.Context(), "asynq:queues", "no set", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	a := w.api(http.MethodGet, "/queues", "")
+	if a.status != http.StatusInternalServerError || strings.Contains(a.body, "WRONGTYPE") || !strings.Contains(a.body, "log says") {
+		t.Errorf("answer %d %s, want 500 without what Redis said", a.status, a.body)
+	}
+	if a := w.api(http.MethodGet, "/queues/none/pending_tasks", ""); a.status == http.StatusServiceUnavailable {
+		t.Errorf("an answer that is no failure of Redis: %d %s", a.status, a.body)
+	}
+}

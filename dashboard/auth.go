@@ -17,6 +17,15 @@ import (
 // ("Authorization: Basic …"), refuses what another site's page makes a browser
 // send, lets viewers only read, and slows down who guesses.
 //
+// After 5 wrong secrets an address has to wait, first 1 s, at last 5 minutes
+// after each further one. Until then it is answered 429 and learns nothing,
+// also for the right secret. The form and the Authorization header are counted
+// apart, so that neither locks the other out. In the header a wrong secret that
+// is sent again is answered 401 and counts once: it tells a guesser nothing, and
+// a program with an old token locks nobody out behind the same proxy. There a
+// right secret of 22 or more characters always passes: as random letters and
+// digits they are over 128 bits, and no number of guesses finds that.
+//
 // Without users everybody is the operator "local", and then only requests whose
 // Host header names this machine's loopback are served: a page elsewhere that
 // points its own name at 127.0.0.1 gets nothing. Who listens beyond loopback
@@ -24,12 +33,14 @@ import (
 //
 // An Auth is safe for concurrent use.
 type Auth struct {
-	users    *users
-	sessions *sessions
-	brake    *brake
-	origin   *http.CrossOriginProtection
-	remote   func(*http.Request) string
-	identify func(*http.Request) (string, bool, bool)
+	users     *users
+	sessions  *sessions
+	passwords *brake // of the sign-in form
+	tokens    *brake // of Authorization headers
+	failures  *quota // entries about failed sign-ins
+	origin    *http.CrossOriginProtection
+	remote    func(*http.Request) string
+	identify  func(*http.Request) (string, bool, bool)
 }
 
 // NewAuth copies the users. It refuses secrets under 8 characters, and names
@@ -40,7 +51,7 @@ func NewAuth(users []User) (*Auth, error) {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	return &Auth{
-		users: known, sessions: newSessions(), brake: newBrake(),
+		users: known, sessions: newSessions(), passwords: newBrake(), tokens: newBrake(), failures: &quota{},
 		origin: http.NewCrossOriginProtection(), remote: connectionAddress,
 	}, nil
 }
@@ -141,13 +152,24 @@ func (a *Auth) byHeader(r *http.Request, header string) (identity, *refusal) {
 	} else if user, password, ok := r.BasicAuth(); ok {
 		name, secret = user, password
 	}
-	return a.check(r, name, secret)
+	if len(secret) >= unguessable {
+		if who, ok := a.users.find(name, secret); ok {
+			return who, nil
+		}
+	}
+	return a.check(r, a.tokens, a.users.digest(name+"\x00"+secret), name, secret)
+}
+
+// byForm checks what was typed. Each try counts, also of the same secret, since
+// each is written to the audit log.
+func (a *Auth) byForm(r *http.Request, name, secret string) (identity, *refusal) {
+	return a.check(r, a.passwords, noMark, name, secret)
 }
 
 // check looks a secret up, if the brake allows.
-func (a *Auth) check(r *http.Request, name, secret string) (identity, *refusal) {
+func (a *Auth) check(r *http.Request, b *brake, guess mark, name, secret string) (identity, *refusal) {
 	var who identity
-	ok, wait := a.brake.try(a.remote(r), time.Now(), func() (found bool) {
+	ok, wait := b.try(a.remote(r), guess, time.Now(), func() (found bool) {
 		who, found = a.users.find(name, secret)
 		return found
 	})

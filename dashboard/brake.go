@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"crypto/sha256"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,11 +13,16 @@ const (
 	longestWait  = 5 * time.Minute  // after one more wrong secret
 	strikesLast  = 15 * time.Minute // without another, they are forgotten
 	maxOffenders = 4096             // remote addresses kept in memory
+	marksKept    = 16               // wrong secrets that an address is known to repeat
+
+	// unguessable is the length from which on a right token passes a brake.
+	unguessable = 22
 )
 
 // brake slows down who guesses secrets. After freeStrikes wrong ones a remote
 // address has to wait 1 s, then 2 s, 4 s … up to longestWait; until then its
-// secrets are not even looked at. Sessions that exist go on.
+// secrets are not even looked at, but for those that are unguessable. Sessions
+// that exist go on.
 type brake struct {
 	mu        sync.Mutex
 	offenders map[string]*offender
@@ -25,7 +32,13 @@ type offender struct {
 	strikes int
 	last    time.Time
 	until   time.Time
+	wrong   []mark // the newest wrong secrets
 }
+
+// mark stands for a secret. What has noMark is never recognized again.
+type mark = [sha256.Size]byte
+
+var noMark mark
 
 func newBrake() *brake { return &brake{offenders: map[string]*offender{}} }
 
@@ -33,7 +46,8 @@ func newBrake() *brake { return &brake{offenders: map[string]*offender{}} }
 // held over the check, which takes microseconds, so that a burst of parallel
 // guesses gets no more tries than a patient guesser. A success does not clear
 // the strikes: else a valid token of one's own would buy guesses at another's.
-func (b *brake) try(remote string, now time.Time, check func() bool) (ok bool, wait time.Duration) {
+// A guess that was wrong before is so again, and no strike.
+func (b *brake) try(remote string, guess mark, now time.Time, check func() bool) (ok bool, wait time.Duration) {
 	key := network(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,6 +59,9 @@ func (b *brake) try(remote string, now time.Time, check func() bool) (ok bool, w
 	if o != nil && now.Before(o.until) {
 		return false, o.until.Sub(now)
 	}
+	if o != nil && slices.Contains(o.wrong, guess) {
+		return false, 0
+	}
 	if check() {
 		return true, 0
 	}
@@ -53,11 +70,14 @@ func (b *brake) try(remote string, now time.Time, check func() bool) (ok bool, w
 		o = &offender{}
 		b.offenders[key] = o
 	}
-	o.strike(now)
+	o.strike(guess, now)
 	return false, 0
 }
 
-func (o *offender) strike(now time.Time) {
+func (o *offender) strike(guess mark, now time.Time) {
+	if guess != noMark {
+		o.wrong = append(o.wrong[max(0, len(o.wrong)+1-marksKept):], guess)
+	}
 	o.strikes++
 	o.last = now
 	if over := o.strikes - freeStrikes; over >= 0 {
@@ -98,4 +118,27 @@ func network(remote string) string {
 		}
 	}
 	return addr.String()
+}
+
+// failuresAMinute bounds what guessers from many addresses can write.
+const failuresAMinute = 60
+
+// quota allows failuresAMinute entries in each minute.
+type quota struct {
+	mu    sync.Mutex
+	begun time.Time
+	used  int
+}
+
+func (q *quota) take(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now.Sub(q.begun) >= time.Minute {
+		q.begun, q.used = now, 0
+	}
+	if q.used == failuresAMinute {
+		return false
+	}
+	q.used++
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/hibiken/asynq"
@@ -19,6 +20,8 @@ const (
 	bulkPage   = 500
 	// maxBulk bounds one "all": what is left can be asked for again.
 	maxBulk = 200_000
+	// asynqQueues is Asynq's set of the queues that there are.
+	asynqQueues = "asynq:queues"
 )
 
 // doEach carries out v on each task and tells which it was done to, in order.
@@ -128,7 +131,7 @@ func (g *gate) lister(c call) (listTasks, int, error) {
 // deleteQueue disposes of every job of the queue as if each task were deleted,
 // also of those that wait in the ledger alone: they would bring the queue back.
 // A cancelled job can be run again from the jobs page. A queue with an active
-// task stays as it is.
+// task stays as it is. A queue of ours is then shown empty; another is gone.
 func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
 	queues, err := g.inspector.Queues()
 	if err != nil {
@@ -144,7 +147,9 @@ func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
 	if info.Active > 0 {
 		return fmt.Errorf("%w: it has active tasks; cancel them first: queue=%q", asynq.ErrQueueNotEmpty, queue)
 	}
-	if p := tasks.Priority(queue); p != "" && p.Validate() == nil {
+	p := tasks.Priority(queue)
+	ours := p != "" && p.Validate() == nil
+	if ours {
 		if err := g.cancelQueue(ctx, p, who); err != nil {
 			return err
 		}
@@ -152,7 +157,16 @@ func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
 	if err := g.emptyQueue(ctx, queue, who); err != nil {
 		return err
 	}
-	return g.inspector.DeleteQueue(queue, false)
+	if err := g.inspector.DeleteQueue(queue, false); err != nil || !ours {
+		return err
+	}
+	// An Asynq client registers a queue once and remembers that it did: what it
+	// puts in later would run, and nobody would see it.
+	if err := g.redis.SAdd(ctx, asynqQueues, queue).Err(); err != nil {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "a deleted queue is not shown until the relay registers it again",
+			slog.String("queue", queue), slog.Any("err", err))
+	}
+	return nil
 }
 
 // emptyQueue deletes the tasks of every state.

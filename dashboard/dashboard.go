@@ -111,14 +111,14 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 	if h.pages, err = parseTemplates(h.prefix); err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	mons, err := newAsynqmon(client, h.prefix)
+	mons, err := newAsynqmon(client, h.prefix, h.cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: asynqmon: %w", err)
 	}
 	ending, end := context.WithCancel(context.Background())
 	h.end = end
 	h.asynq = &gate{
-		ledger: ledger, inspector: asynq.NewInspectorFromRedisClient(client), log: h.cfg.Logger, audit: h.audit, ending: ending,
+		ledger: ledger, redis: client, inspector: asynq.NewInspectorFromRedisClient(client), log: h.cfg.Logger, audit: h.audit, ending: ending,
 	}
 	static, err := loadFiles()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"evalq/tasks"
 )
@@ -17,6 +18,7 @@ import (
 // the ledger first.
 type gate struct {
 	ledger    Ledger
+	redis     redis.UniversalClient
 	inspector *asynq.Inspector
 	log       *slog.Logger
 	audit     func(r *http.Request, action, target, detail string) error

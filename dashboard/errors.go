@@ -5,6 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"evalq/tasks"
 )
@@ -12,6 +15,15 @@ import (
 // explain turns an error into a status and words for a person. What is not
 // known is logged, and its text stays here.
 func explain(ctx context.Context, log *slog.Logger, err error) (status int, text string) {
+	if status, text = known(err); status != 0 {
+		return status, text
+	}
+	log.LogAttrs(ctx, slog.LevelError, "a request of the dashboard failed", slog.Any("err", err))
+	return http.StatusInternalServerError, "something went wrong; the program's log says what"
+}
+
+// known gives status 0 for an error that is none of the vocabulary's.
+func known(err error) (status int, text string) {
 	var invalid *tasks.InvalidError
 	switch {
 	case errors.Is(err, tasks.ErrNotFound):
@@ -33,8 +45,20 @@ func explain(ctx context.Context, log *slog.Logger, err error) (status int, text
 	case tasks.ClassWrongUser:
 		return http.StatusNotFound, "the interview of this report belongs to another user"
 	}
-	log.LogAttrs(ctx, slog.LevelError, "a request of the dashboard failed", slog.Any("err", err))
-	return http.StatusInternalServerError, "something went wrong; the program's log says what"
+	return 0, ""
+}
+
+const (
+	redisIsAway = "Redis cannot be reached; try again when it answers"
+	pingLimit   = 2 * time.Second
+)
+
+// reachable asks Redis itself, since Asynq's errors keep of a failed connection
+// nothing but its text.
+func reachable(ctx context.Context, client redis.UniversalClient) bool {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), pingLimit)
+	defer stop()
+	return client.Ping(ctx).Err() == nil
 }
 
 type errorView struct {

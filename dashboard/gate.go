@@ -128,6 +128,9 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c call, err error)
 	if aerr := g.audit(r, action, target, "not done: "+text); aerr != nil {
 		g.log.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks the outcome of an action", slog.String("action", action), slog.Any("err", aerr))
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
 	http.Error(w, text, status)
 }
 
@@ -138,6 +141,13 @@ func (g *gate) explain(r *http.Request, err error) (int, string) {
 		return http.StatusNotFound, strings.TrimPrefix(err.Error(), "asynq: ")
 	case errors.Is(err, asynq.ErrQueueNotEmpty):
 		return http.StatusBadRequest, err.Error()
+	}
+	if status, text := known(err); status != 0 {
+		return status, text
+	}
+	switch {
+	case !reachable(r.Context(), g.redis):
+		return http.StatusServiceUnavailable, redisIsAway
 	case strings.HasPrefix(err.Error(), "asynq: "):
 		return http.StatusInternalServerError, strings.TrimPrefix(err.Error(), "asynq: ") // as Asynqmon answers
 	}

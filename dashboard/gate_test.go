@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/hibiken/asynq"
@@ -177,47 +176,6 @@ func TestDeleteOfAnOldDeliverysTaskLeavesTheJobAlone(t *testing.T) {
 	a := w.api(http.MethodDelete, "/queues/default/archived_tasks/"+tasks.TaskID(job.ID, 1), "")
 	if a.status != http.StatusNoContent || w.ledger.job(job.ID).State != tasks.Queued {
 		t.Errorf("answer %d %s; the job is %s, want queued as before", a.status, a.body, w.ledger.job(job.ID).State)
-	}
-}
-
-func TestDeletionOfAQueueDisposesOfEachOfItsJobs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	pending, retry, dead, done := w.queued(tasks.Queued, "pending"), w.queued(tasks.Retrying, "retry"), w.queued(tasks.Dead, "archived"), w.queued(tasks.Succeeded, "completed")
-	waiting, held := w.ledger.add(tasks.Accepted, nil), w.ledger.add(tasks.Held, nil)
-	other := w.ledger.add(tasks.Accepted, func(j *tasks.Job) { j.Priority = tasks.Low })
-	w.enqueue("default", "foreign", "pending")
-	if a := w.api(http.MethodDelete, "/queues/default", ""); a.status != http.StatusNoContent {
-		t.Fatalf("answer %d %s", a.status, a.body)
-	}
-	for name, want := range map[*tasks.Job]tasks.State{
-		&pending: tasks.Cancelled, &retry: tasks.Cancelled, &waiting: tasks.Cancelled, &held: tasks.Cancelled,
-		&dead: tasks.Dead, &done: tasks.Succeeded, &other: tasks.Accepted,
-	} {
-		if got := w.ledger.job(name.ID).State; got != want {
-			t.Errorf("a job that was %s is %s, want %s", name.State, got, want)
-		}
-	}
-	queues, err := w.inspector.Queues()
-	if err != nil || slices.Contains(queues, "default") {
-		t.Errorf("queues: %v, %v; want none named default", queues, err)
-	}
-	w.audited("queue.delete", "default")
-}
-
-func TestDeletionOfAQueueWithAnActiveTaskChangesNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	running, pending := w.queued(tasks.Running, "active"), w.queued(tasks.Queued, "pending")
-	a := w.api(http.MethodDelete, "/queues/default", "")
-	if a.status != http.StatusBadRequest || !strings.Contains(a.body, "active") {
-		t.Errorf("answer %d %s, want 400 that names the reason", a.status, a.body)
-	}
-	if w.ledger.job(running.ID).CancelAsk || w.ledger.job(pending.ID).State != tasks.Queued || w.stateOf("default", pending.TaskID()) != "pending" {
-		t.Error("something was changed")
-	}
-	if a := w.api(http.MethodDelete, "/queues/nobodys", ""); a.status != http.StatusNotFound {
-		t.Errorf("an unknown queue: answer %d %s, want 404", a.status, a.body)
 	}
 }
 

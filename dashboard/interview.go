@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"evalq/tasks"
 )
@@ -78,6 +79,11 @@ func (h *Handler) readInterview(ctx context.Context, report int64) (interviewVie
 	}
 	v.Suggested = !v.Doc.assessable() && h.suggests(report)
 	return v, nil
+}
+
+// unfinished tells whether something will yet happen to one of the jobs.
+func unfinished(jobs []tasks.Job) bool {
+	return slices.ContainsFunc(jobs, func(j tasks.Job) bool { return !j.State.Finished() })
 }
 
 func (h *Handler) suggests(report int64) bool {

@@ -121,6 +121,28 @@ func TestTheSuggestedKeyPointsAreSavedInOneClick(t *testing.T) {
 	}
 }
 
+func TestTheJobsOfAReportAreWatchedUntilTheyAreFinished(t *testing.T) {
+	t.Parallel()
+	ledger, h := offline(t, nil)
+	ledger.interviews[5] = []byte(interview)
+	live := func() string {
+		t.Helper()
+		found := regexp.MustCompile(`<section id="live"[^>]*>`).FindString(get(h, "/interviews/5?done=saved-run&n=1").body)
+		if !strings.Contains(found, `hx-get="/interviews/5"`) || !strings.Contains(found, "visibilitychange from:document") {
+			t.Fatalf("the list of jobs is not live: %q", found)
+		}
+		return found
+	}
+	ledger.add(tasks.Succeeded, func(j *tasks.Job) { j.ReportID = 5 })
+	if got := live(); !strings.Contains(got, "every 3s") {
+		t.Errorf("with everything finished: %s", got)
+	}
+	ledger.add(tasks.Queued, func(j *tasks.Job) { j.ReportID = 5 })
+	if got := live(); !strings.Contains(got, "every 1s") {
+		t.Errorf("with an unfinished job: %s, want it asked for each second", got)
+	}
+}
+
 func TestAReportWithoutAnInterviewIsToldSo(t *testing.T) {
 	t.Parallel()
 	ledger, h := offline(t, nil)

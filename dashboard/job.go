@@ -15,6 +15,7 @@ type jobView struct {
 	CanRun    bool
 	CanCancel bool
 	InAsynq   bool // its task can be looked at in Asynqmon
+	Standing  bool // its error says why it is in its state, and is no older one
 	Attempts  []tasks.Attempt
 	Events    []tasks.Event
 	Shown     *result // nil when there is none, or none that we can read
@@ -64,11 +65,20 @@ func newJobView(job tasks.Job) jobView {
 		InAsynq:   job.State != tasks.Accepted && job.State != tasks.Held && job.State != tasks.Cancelled && job.Delivery > 0,
 	}
 	if job.Error != nil {
+		v.Standing = standing(job.State)
+	}
+	if v.Standing {
 		gaveUp := job.State == tasks.Dead
 		v.Repair = gaveUp && (job.Error.Class == tasks.ClassNotAssessable || job.Error.Class == tasks.ClassInterviewMissing)
 		v.ErrorEN, v.ErrorZH = job.Error.Class.Sentence("en", gaveUp), job.Error.Class.Sentence("zh", gaveUp)
 	}
 	return v
+}
+
+// standing tells whether a job of this state is in it because of its newest
+// failure. In the others, that is over.
+func standing(s tasks.State) bool {
+	return s == tasks.Retrying || s == tasks.Held || s == tasks.Dead
 }
 
 func (h *Handler) retryJob(w http.ResponseWriter, r *http.Request) {

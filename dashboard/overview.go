@@ -117,7 +117,8 @@ func (h *Handler) pauseQueue(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := h.asynq.pause(r.Context(), string(queue), v == verbPause, actor(r)); err != nil {
-		h.fail(w, r, err)
+		status, text := h.asynq.explain(r, err)
+		h.sayNo(w, r, status, text)
 		return
 	}
 	h.done(w, r, strings.TrimSuffix(string(v), "e")+"ed", 1)

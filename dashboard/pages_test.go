@@ -59,7 +59,7 @@ func TestOverviewShowsQueuesWorkersWaitingAndFailures(t *testing.T) {
 	for _, want := range []string{
 		"v9.8.7", `href="/jobs/` + oldest.ID + `"`, "3 h ago", `href="/jobs/` + dead.ID + `"`, "nothing to measure", "not_assessable",
 		"1 of 8 slots busy", ">stuck<", ">draining<", ">paused<", `/queues/critical/resume"`, `/queues/low/pause"`, `href="/jobs?queue=low&amp;state=accepted">1<`,
-		`hx-get="/"`, `hx-trigger="every 3s"`,
+		`hx-get="/"`, `hx-trigger="every 3s, visibilitychange from:document"`,
 	} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("the overview lacks %s", want)
@@ -250,6 +250,26 @@ func TestTheResultIsRenderedAsStored(t *testing.T) {
 		own := ledger.add(tasks.Succeeded, func(j *tasks.Job) { j.Result = json.RawMessage(result) })
 		if a := get(h, "/jobs/"+own.ID); a.status != http.StatusOK || !strings.Contains(a.body, "Result as stored (JSON)") {
 			t.Errorf("%s: answer %d", result, a.status)
+		}
+	}
+}
+
+func TestAFailureThatIsOverIsCalledTheLastOne(t *testing.T) {
+	t.Parallel()
+	for _, state := range tasks.States() {
+		ledger, h := offline(t, nil)
+		job := ledger.add(state, func(j *tasks.Job) { j.Error = &tasks.Failure{Class: tasks.ClassTimeout, Message: "took 10 min"} })
+		standing := state == tasks.Retrying || state == tasks.Held || state == tasks.Dead
+		page := get(h, "/jobs/"+job.ID).body
+		sentence := html.EscapeString(tasks.ClassTimeout.Sentence("zh", state == tasks.Dead))
+		if strings.Contains(page, sentence) != standing || strings.Contains(page, "Last failure") == standing {
+			t.Errorf("%s: sentence shown %t, called the last failure %t; want the sentence: %t", state, strings.Contains(page, sentence), strings.Contains(page, "Last failure"), standing)
+		}
+		if !strings.Contains(page, "timeout") || !strings.Contains(page, "took 10 min") {
+			t.Errorf("%s: the page lacks what failed", state)
+		}
+		if list := get(h, "/jobs").body; strings.Contains(list, "last failure") == standing || !strings.Contains(list, "timeout") {
+			t.Errorf("%s: the list calls it the last failure: %t", state, strings.Contains(list, "last failure"))
 		}
 	}
 }

@@ -38,7 +38,7 @@ var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "signi
 func parseTemplates(prefix string) (map[string]*template.Template, error) {
 	shared, err := template.New("layout").Funcs(template.FuncMap{
 		"prefix": func() string { return prefix },
-		"when":   when, "took": took, "elapsed": elapsed, "json": indent, "taskURL": taskURL(prefix), "jobOf": jobOf,
+		"when":   when, "took": took, "elapsed": elapsed, "json": indent, "taskURL": taskURL(prefix), "jobOf": jobOf, "standing": standing, "unfinished": unfinished,
 		"row": func(j tasks.Job, p page) jobRow { return jobRow{j, p} }, "jobTable": func(js []tasks.Job, p page) jobTable { return jobTable{js, p} },
 		"list": func(title string, items lines) titled { return titled{title, items} },
 		"inc":  func(n int) int { return n + 1 }, "rows": func(s string) int { return min(12, 2+strings.Count(s, "\n")) },

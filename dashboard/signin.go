@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,20 +38,37 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, next := strings.TrimSpace(r.PostForm.Get("name")), h.local(r.PostForm.Get("next"))
-	who, no := h.auth.check(r, name, r.PostForm.Get("secret"))
+	who, no := h.auth.byForm(r, name, r.PostForm.Get("secret"))
 	if no != nil {
+		h.noteFailure(r, name, no)
 		no.setHeaders(w)
 		h.render(w, r, no.status, "signin", "Sign in", signInView{Next: next, Name: name, Wrong: no.detail})
 		return
 	}
 	r = withIdentity(r, who)
-	if err := h.audit(r, "sign_in", who.name, ""); err != nil {
+	if err := h.audit(r, "sign-in", who.name, ""); err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	id, expires := h.auth.sessions.begin(who.name, time.Now())
 	h.setCookie(w, r, id, expires)
 	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// noteFailure writes a wrong secret to the audit log. What the brake does not
+// let through is no try. A name that is no user's is left out: people type
+// passwords into the wrong field.
+func (h *Handler) noteFailure(r *http.Request, name string, no *refusal) {
+	if no.status != http.StatusUnauthorized || !h.auth.failures.take(time.Now()) {
+		return
+	}
+	target := "unknown"
+	if _, ok := h.auth.users.named(name); ok {
+		target = name
+	}
+	if err := h.audit(r, "sign-in.failed", target, ""); err != nil {
+		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks a failed sign-in", slog.Any("err", err))
+	}
 }
 
 func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) {

@@ -1,10 +1,8 @@
 package dashboard_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,7 +27,7 @@ func TestASessionBeginsWithTheFormAndEndsWithSignOut(t *testing.T) {
 	if strings.Contains(cookie, "Secure") {
 		t.Errorf("cookie %q would be lost without TLS", cookie)
 	}
-	if entries, _ := ledger.AuditLog(t.Context(), 1); len(entries) != 1 || entries[0].Action != "sign_in" || entries[0].Who != "ada" {
+	if entries, _ := ledger.AuditLog(t.Context(), 1); len(entries) != 1 || entries[0].Action != "sign-in" || entries[0].Who != "ada" {
 		t.Errorf("audit log: %v", entries)
 	}
 	session := signIn(t, h, "", operatorSecret) // a token needs no name
@@ -77,55 +75,5 @@ func TestSignInLeadsNowhereElse(t *testing.T) {
 		if got := a.header.Get("Location"); got != "/ops/" {
 			t.Errorf("next %q leads to %q", next, got)
 		}
-	}
-}
-
-func TestWhoGuessesIsSlowedDown(t *testing.T) {
-	t.Parallel()
-	_, h := offline(t, &dashboard.Config{Users: twoUsers()})
-	synctest.Test(t, func(t *testing.T) {
-		from := func(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
-		for i := range 5 {
-			if a := call(h, http.MethodGet, "/jobs", nil, bearer(fmt.Sprint("guess number ", i)), from("192.0.2.1:1")); a.status != http.StatusUnauthorized {
-				t.Fatalf("guess %d: %d", i, a.status)
-			}
-		}
-		for wait := 1; wait <= 64; wait *= 2 {
-			a := post(h, "/sign-in", url.Values{"name": {"ada"}, "secret": {operatorSecret}}, from("192.0.2.1:2"))
-			if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") != strconv.Itoa(wait) {
-				t.Fatalf("answer %d, Retry-After %q; want 429 and %d, even for the right password", a.status, a.header.Get("Retry-After"), wait)
-			}
-			time.Sleep(time.Duration(wait) * time.Second)
-			call(h, http.MethodGet, "/jobs", nil, bearer("another guess"), from("192.0.2.1:3"))
-		}
-		if a := call(h, http.MethodGet, "/jobs", nil, bearer(operatorSecret), from("192.0.2.2:1")); a.status != http.StatusOK {
-			t.Errorf("another address: %d, want 200", a.status)
-		}
-		time.Sleep(20 * time.Minute)
-		if a := call(h, http.MethodGet, "/jobs", nil, bearer(operatorSecret), from("192.0.2.1:1")); a.status != http.StatusOK {
-			t.Errorf("after a while: %d, want 200", a.status)
-		}
-	})
-}
-
-func TestTheBrakeHoldsAgainstParallelGuessesFromOneNetwork(t *testing.T) {
-	t.Parallel()
-	_, h := offline(t, &dashboard.Config{Users: twoUsers()})
-	answers := make(chan int, 200)
-	for i := range 200 {
-		go func() {
-			a := call(h, http.MethodGet, "/jobs", nil, bearer(fmt.Sprint("guess number ", i)),
-				func(r *http.Request) { r.RemoteAddr = fmt.Sprintf("[2001:db8:1:2::%x]:99", i+1) })
-			answers <- a.status
-		}()
-	}
-	tried := 0
-	for range 200 {
-		if <-answers == http.StatusUnauthorized {
-			tried++
-		}
-	}
-	if tried > 6 { // five, and one more if the burst lasts over a second
-		t.Errorf("%d of 200 guesses were looked at, want 5", tried)
 	}
 }

@@ -58,7 +58,9 @@ func newHandler(tb testing.TB, ledger dashboard.Ledger, client redis.UniversalCl
 // offline is a dashboard whose Redis is never asked.
 func offline(tb testing.TB, cfg *dashboard.Config) (*memory, *dashboard.Handler) {
 	tb.Helper()
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	// After as many failures as the pool is large, go-redis begins to dial from a
+	// goroutine that Close does not wait for.
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialerRetries: 1, PoolSize: 1000})
 	tb.Cleanup(func() { _ = client.Close() })
 	ledger := newMemory()
 	return ledger, newHandler(tb, ledger, client, cfg)

@@ -14,9 +14,9 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-// A page that the browser brings back from its memory has its buttons again.
-window.addEventListener("pageshow", (event) => {
-  if (!event.persisted) return;
+// A page that the browser brings back from its memory, or loads again with what
+// it remembers of its forms, has its buttons again.
+window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button:disabled")) button.disabled = false;
 });
 
