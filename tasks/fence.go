@@ -23,8 +23,8 @@ type Outcome string
 
 // What a worker does with a delivery.
 const (
-	Mine    Outcome = "mine"    // run it
-	Settled Outcome = "settled" // finished, or a newer delivery exists: acknowledge it
+	Mine     Outcome = "mine"     // run it
+	Settled  Outcome = "settled"  // finished, or a newer delivery exists: acknowledge it
 	Buried   Outcome = "buried"   // dead: let Asynq archive it
 	Doubtful Outcome = "doubtful" // dead, and perhaps run by hand: confirm with Forced, or let Asynq archive it
 	Busy     Outcome = "busy"     // another attempt is alive: acknowledge; the ledger delivers again if need be
