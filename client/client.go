@@ -52,6 +52,10 @@ type Config struct {
 	// Timeout bounds one call with all its repetitions. It does not bound Wait,
 	// which ends with its context. Defaults to 30 s.
 	Timeout time.Duration
+	// FailFast gives up at once on a call that only reads when nothing listens
+	// at the address: for a person who has mistaken it. What changes something
+	// is repeated all the same. Does not concern Wait. Defaults to false.
+	FailFast bool
 	// Logger is told of repetitions. Defaults to one that discards.
 	Logger *slog.Logger
 }
@@ -140,8 +144,8 @@ func (c *Client) ledger(doing string) (*rest, error) {
 // been. Repeating is safe after all of them.
 //
 // With a Redis URL the job has no ID and revision yet: it gets them when a
-// worker takes the task over. A task that still waits for the same kind, user
-// and report stands for this submission too.
+// worker takes the task over. A task that still waits for the same kind, user,
+// report and data stands for this submission too.
 func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
 	r := tasks.Request{Payload: payload}
 	for _, o := range opts {

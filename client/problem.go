@@ -52,7 +52,7 @@ func (p *problem) err() error {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
 		return &tasks.InvalidError{Err: errors.New(p.text())}
 	case http.StatusNotFound:
-		return fmt.Errorf("%s: %w", p.text(), tasks.ErrNotFound)
+		return &alreadySaid{p.text(), tasks.ErrNotFound}
 	case http.StatusConflict:
 		return &alreadySaid{p.text(), tasks.ErrConflict}
 	case http.StatusUnauthorized:

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -46,11 +48,17 @@ func (q *queue) close() error {
 	return nil
 }
 
-// taskID is the same for each submission of a natural key, so that Redis holds
-// one task of it at a time.
-func taskID(p tasks.Payload) string {
+// taskID is the same for each submission of a natural key with the same data,
+// so that Redis holds one task of it at a time. Other data is another wish: a
+// task that waits must not stand for it. Payload is p, encoded.
+func taskID(p tasks.Payload, payload []byte) string {
 	user, report := p.Subject()
-	return "adopt." + string(p.Kind()) + "." + strconv.FormatInt(user, 10) + "." + strconv.FormatInt(report, 10)
+	id := "adopt." + string(p.Kind()) + "." + strconv.FormatInt(user, 10) + "." + strconv.FormatInt(report, 10)
+	if c, ok := p.(tasks.Custom); ok && len(c.Data) > 0 {
+		sum := sha256.Sum256(payload) // the encoded form has no white space that differs
+		id += "." + hex.EncodeToString(sum[:12])
+	}
+	return id
 }
 
 func (q *queue) submit(ctx context.Context, r tasks.Request) (tasks.Job, error) {
@@ -83,8 +91,9 @@ func promised(r tasks.Request) tasks.Job {
 }
 
 func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) error {
+	id := taskID(r.Payload, payload)
 	options := []asynq.Option{
-		asynq.TaskID(taskID(r.Payload)), asynq.Queue(string(r.Priority)),
+		asynq.TaskID(id), asynq.Queue(string(r.Priority)),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
 	}
 	if !r.RunAt.IsZero() {
@@ -101,12 +110,12 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return unreachable(err)
 		}
-		waits, err := q.clear(ctx, string(r.Priority), taskID(r.Payload))
+		waits, err := q.clear(ctx, string(r.Priority), id)
 		if waits || err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("the task %q is in the way in queue %q: %w", taskID(r.Payload), r.Priority, tasks.ErrConflict)
+	return fmt.Errorf("the task %q is in the way in queue %q: %w", id, r.Priority, tasks.ErrConflict)
 }
 
 // clear looks at the task that holds the id. One that will still be worked on

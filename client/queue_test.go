@@ -3,6 +3,8 @@ package client_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +66,32 @@ func TestSubmittingAgainWhileTheTaskWaitsIsOneTask(t *testing.T) {
 	q, err := w.asynq.GetQueueInfo("default")
 	if err != nil || q.Pending != 1 || q.Scheduled != 1 {
 		t.Errorf("%+v %v", q, err)
+	}
+}
+
+func TestADataOfItsOwnIsATaskOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := redisServer(t)
+	for _, data := range []string{`{"k":1}`, `{"k":2}`, `{ "k": 1 }`, ``} {
+		if _, err := w.Submit(t.Context(), tasks.Custom{Name: "own", UserID: 1, ReportID: 2, Data: json.RawMessage(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := w.asynq.ListPendingTasks("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, info := range list {
+		got = append(got, string(info.Payload))
+		if strings.ContainsAny(info.ID, "-/") { // Asynqmon would not show it whole
+			t.Errorf("id %q", info.ID)
+		}
+	}
+	slices.Sort(got)
+	want := []string{`{"user_id":1,"report_id":2,"data":{"k":1}}`, `{"user_id":1,"report_id":2,"data":{"k":2}}`, `{"user_id":1,"report_id":2}`}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -103,6 +104,9 @@ func TestAnswersOfTheServerBecomeTheErrorsOfTheLedger(t *testing.T) {
 		c := serve(t, func(w http.ResponseWriter, r *http.Request) { problem(w, row.status, row.kind, "what is wrong") },
 			&client.Config{Timeout: 50 * time.Millisecond, Token: "secret-token"})
 		_, err := c.Get(t.Context(), "x")
+		if row.status == 404 && err.Error() != "client: get: what is wrong" {
+			t.Errorf("said twice that it is not found: %v", err)
+		}
 		if !row.match(err) || !strings.Contains(err.Error(), "what is wrong") || strings.Contains(err.Error(), "secret-token") {
 			t.Errorf("%d %s: %v", row.status, row.kind, err)
 		}
@@ -169,6 +173,57 @@ func TestAServerThatCannotBeReachedIsUnavailableAfterTheTimeout(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFailFastGivesAReadUpAtOnceWhenNothingListens(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	c := open(t, "http://"+l.Addr().String(), &client.Config{Timeout: time.Minute, FailFast: true})
+	begin := time.Now()
+	_, err = c.List(t.Context(), tasks.Filter{})
+	if took := time.Since(begin); !errors.Is(err, tasks.ErrUnavailable) || took > 20*time.Second {
+		t.Errorf("%v after %s", err, took)
+	}
+}
+
+func TestFailFastStillRepeatsWhatIsSubmittedAndWhatAServerPutsOff(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	answer := func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			problem(w, 503, "unavailable", "restarting")
+			return
+		}
+		fmt.Fprint(w, jobJSON)
+	}
+	c := serve(t, answer, &client.Config{FailFast: true})
+	if _, err := c.Get(t.Context(), "x"); err != nil || calls.Load() != 2 {
+		t.Errorf("%v after %d calls", err, calls.Load())
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	var repeated atomic.Int32
+	c = open(t, "http://"+address, &client.Config{FailFast: true, Timeout: 500 * time.Millisecond, Logger: slog.New(counter{slog.DiscardHandler, &repeated})})
+	if _, err := c.Submit(t.Context(), tasks.EvaluationReport{UserID: 1, ReportID: 2}); !errors.Is(err, tasks.ErrUnavailable) || repeated.Load() < 2 {
+		t.Errorf("%v after %d repetitions", err, repeated.Load())
+	}
+}
+
+// counter counts what is logged.
+type counter struct {
+	slog.Handler
+	n *atomic.Int32
+}
+
+func (c counter) Enabled(context.Context, slog.Level) bool  { return true }
+func (c counter) Handle(context.Context, slog.Record) error { c.n.Add(1); return nil }
 
 func TestACallEndsWithItsContext(t *testing.T) {
 	t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"evalq/tasks"
@@ -32,11 +33,12 @@ type transport struct {
 	own     bool
 	token   string
 	timeout time.Duration
+	hasty   bool // Config.FailFast
 	log     *slog.Logger
 }
 
 func newTransport(base *url.URL, cfg Config) transport {
-	t := transport{base: base, token: cfg.Token, timeout: cfg.Timeout, log: cfg.Logger}
+	t := transport{base: base, token: cfg.Token, timeout: cfg.Timeout, hasty: cfg.FailFast, log: cfg.Logger}
 	if cfg.HTTPClient == nil {
 		t.own = true
 		t.http = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
@@ -67,6 +69,9 @@ type call struct {
 	repeatable bool
 }
 
+// reads reports whether it changes nothing.
+func (c call) reads() bool { return c.method == "" }
+
 // call sends until there is an answer that repeating would not change, ctx ends
 // or the timeout is over.
 func (t *transport) call(ctx context.Context, c call) error {
@@ -85,9 +90,12 @@ func (t *transport) call(ctx context.Context, c call) error {
 			return told(outer, c, err)
 		}
 		again := f.again(c.repeatable) && ctx.Err() == nil
+		if t.hasty && c.reads() && f.refused {
+			again = false
+		}
 		// What an earlier try may have done is not undone by a later one that
 		// did not get through; and a read does nothing in any case.
-		if unknown = (unknown || f.kind == tasks.ErrOutcomeUnknown) && c.method != ""; unknown {
+		if unknown = (unknown || f.kind == tasks.ErrOutcomeUnknown) && !c.reads(); unknown {
 			f.kind = tasks.ErrOutcomeUnknown
 		} else {
 			f.kind = tasks.ErrUnavailable
@@ -185,9 +193,10 @@ func (t *transport) request(ctx context.Context, c call) (*http.Request, error) 
 
 // failure is an answer, or the lack of one, that may be different next time.
 type failure struct {
-	kind  error // tasks.ErrUnavailable or tasks.ErrOutcomeUnknown
-	text  string
-	after time.Duration
+	kind    error // tasks.ErrUnavailable or tasks.ErrOutcomeUnknown
+	text    string
+	after   time.Duration
+	refused bool // nothing listens there
 }
 
 func (f *failure) Error() string { return f.text }
@@ -211,7 +220,10 @@ func (t *transport) unreached(err error) error {
 	if errors.As(err, &op) && op.Op == "dial" {
 		kind = tasks.ErrUnavailable
 	}
-	return &failure{kind: kind, text: fmt.Sprintf("no answer from %s: %v; is the server running and the URL right?", t.base, err)}
+	return &failure{
+		kind: kind, refused: errors.Is(err, syscall.ECONNREFUSED),
+		text: fmt.Sprintf("no answer from %s: %v; is the server running and the URL right?", t.base, err),
+	}
 }
 
 // retryAfter reads the header's seconds.

@@ -57,6 +57,13 @@ func (j Job) Payload() Payload { return NewPayload(j.Kind, j.UserID, j.ReportID,
 // TaskID is the id of the job's present task in Asynq.
 func (j Job) TaskID() string { return TaskID(j.ID, j.Delivery) }
 
+// Failing reports whether the newest failure still matters: the job waits to
+// be tried again after it, or has given up. A job that was taken up again, runs
+// or has finished otherwise keeps Error only as a record.
+func (j Job) Failing() bool {
+	return j.Error != nil && (j.State == Retrying || j.State == Held || j.State == Dead)
+}
+
 // Ref names the job in a log.
 func (j Job) Ref() Ref {
 	return Ref{Job: j.ID, Kind: j.Kind, Queue: j.Priority, UserID: j.UserID, ReportID: j.ReportID, Attempt: j.Attempt}

@@ -23,6 +23,20 @@ func fullJob() tasks.Job {
 	}
 }
 
+func TestAFailureMattersWhileTheJobWaitsBecauseOfItOrIsDead(t *testing.T) {
+	t.Parallel()
+	failed := &tasks.Failure{Class: tasks.ClassTimeout}
+	for _, s := range tasks.States() {
+		want := s == tasks.Retrying || s == tasks.Held || s == tasks.Dead
+		if got := (tasks.Job{State: s, Error: failed}).Failing(); got != want {
+			t.Errorf("%s: %v", s, got)
+		}
+		if (tasks.Job{State: s}).Failing() {
+			t.Errorf("%s without a failure is failing", s)
+		}
+	}
+}
+
 func TestAJobIsLoggedUnderTheAgreedKeysWithoutItsPayload(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

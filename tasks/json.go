@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -16,7 +18,8 @@ const maxDepth = 64
 
 // CheckJSON refuses what encoding/json lets pass or reports badly: text that is
 // not UTF-8, duplicate field names (also those that differ only in case, which
-// the decoder would merge), NUL characters in strings, data after the value,
+// the decoder would merge), NUL characters in strings, escapes of half a
+// surrogate pair (which the decoder would replace), data after the value,
 // nesting deeper than 64. Errors name the field, never its value.
 func CheckJSON(data []byte) error { return checkJSON(data, 0) }
 
@@ -28,9 +31,9 @@ func checkJSON(data []byte, depth int) error {
 	if !utf8.Valid(data) {
 		return errors.New("not JSON: the text is not valid UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
+	dec := checker{json.NewDecoder(bytes.NewReader(data)), data}
 	dec.UseNumber()
-	if err := checkValue(dec, "", depth); err != nil {
+	if err := dec.value("", depth); err != nil {
 		return err
 	}
 	// The token reader is laxer than the parser in a few places.
@@ -43,39 +46,83 @@ func checkJSON(data []byte, depth int) error {
 	return nil
 }
 
-func checkValue(dec *json.Decoder, path string, depth int) error {
+// checker reads tokens together with the text that they were written as.
+type checker struct {
+	*json.Decoder
+	data []byte
+}
+
+// token gives the next token and, of a string, what is wrong with it.
+func (dec checker) token() (tok json.Token, unfit string, err error) {
+	begin := dec.InputOffset()
+	if tok, err = dec.Token(); err != nil {
+		return nil, "", err
+	}
+	s, _ := tok.(string)
+	switch {
+	case strings.ContainsRune(s, 0):
+		unfit = "contains a NUL character"
+	case strings.ContainsRune(s, utf8.RuneError) && halved(dec.data[begin:dec.InputOffset()]):
+		unfit = `contains half of a surrogate pair: \ud800 to \udbff must be followed by \udc00 to \udfff`
+	}
+	return tok, unfit, nil
+}
+
+// halved finds an escape of half a surrogate pair in the text of a string.
+func halved(text []byte) bool {
+	unit := func(i int) rune { // the UTF-16 unit that is escaped at i; 0 if none is
+		if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(text[i+2:i+6]), 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		if utf16.IsSurrogate(unit(i)) {
+			if utf16.DecodeRune(unit(i), unit(i+6)) == utf8.RuneError {
+				return true
+			}
+			i += 6
+		}
+		i++ // what a backslash escapes is no backslash itself
+	}
+	return false
+}
+
+func (dec checker) value(path string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%s: nested deeper than %d", at(path), maxDepth)
 	}
-	tok, err := dec.Token()
+	tok, unfit, err := dec.token()
 	if err != nil {
 		return syntax(dec, err)
 	}
-	switch v := tok.(type) {
-	case json.Delim:
-		if v == '{' {
-			return checkObject(dec, path, depth)
-		}
-		return checkArray(dec, path, depth)
-	case string:
-		if strings.ContainsRune(v, 0) {
-			return fmt.Errorf("%s: contains a NUL character", at(path))
-		}
+	if unfit != "" {
+		return fmt.Errorf("%s: %s", at(path), unfit)
+	}
+	switch tok {
+	case json.Delim('{'):
+		return dec.object(path, depth)
+	case json.Delim('['):
+		return dec.array(path, depth)
 	}
 	return nil
 }
 
-func checkObject(dec *json.Decoder, path string, depth int) error {
+func (dec checker) object(path string, depth int) error {
 	seen := map[string]struct{}{}
 	for dec.More() {
-		tok, err := dec.Token()
+		tok, unfit, err := dec.token()
 		if err != nil {
 			return syntax(dec, err)
 		}
-		name, _ := tok.(string)
-		if strings.ContainsRune(name, 0) {
-			return fmt.Errorf("%s: a field name contains a NUL character", at(path))
+		if unfit != "" {
+			return fmt.Errorf("%s: a field name %s", at(path), unfit)
 		}
+		name, _ := tok.(string)
 		child := name
 		if path != "" {
 			child = path + "." + name
@@ -85,7 +132,7 @@ func checkObject(dec *json.Decoder, path string, depth int) error {
 			return fmt.Errorf("%s: given twice", at(clip(child)))
 		}
 		seen[folded] = struct{}{}
-		if err := checkValue(dec, clip(child), depth+1); err != nil {
+		if err := dec.value(clip(child), depth+1); err != nil {
 			return err
 		}
 	}
@@ -93,9 +140,9 @@ func checkObject(dec *json.Decoder, path string, depth int) error {
 	return syntax(dec, err)
 }
 
-func checkArray(dec *json.Decoder, path string, depth int) error {
+func (dec checker) array(path string, depth int) error {
 	for i := 0; dec.More(); i++ {
-		if err := checkValue(dec, fmt.Sprintf("%s[%d]", path, i), depth+1); err != nil {
+		if err := dec.value(fmt.Sprintf("%s[%d]", path, i), depth+1); err != nil {
 			return err
 		}
 	}
@@ -130,7 +177,7 @@ func at(path string) string {
 	return fmt.Sprintf("%q", path)
 }
 
-func syntax(dec *json.Decoder, err error) error {
+func syntax(dec checker, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 func TestCheckJSONAcceptsEveryOrdinaryValue(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		`null`, `true`, `0`, `-1.5e+300`, `""`, `"面试"`, `"\ud83d\ude00"`, `[]`, `{}`, " [1 , {\"a\" : null}]\n", `{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}`,
+		`null`, `true`, `0`, `-1.5e+300`, `""`, `"面试"`, `"\ud83d\ude00"`, `"\\ud83d"`, `"\ufffd\uD83D\uDE00"`, "\"\ufffd\"", `{"\\ud800":"\ufffd\\\\ud800"}`, `[]`, `{}`, " [1 , {\"a\" : null}]\n", `{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}`,
 		strings.Repeat("[", 60) + strings.Repeat("]", 60),
 	} {
 		if err := tasks.CheckJSON([]byte(s)); err != nil {
@@ -31,6 +31,13 @@ func TestCheckJSONNamesTheFieldByItsPath(t *testing.T) {
 		`{"a":["x\u0000"]}`:             `"a[0]": contains a NUL`,
 		`"\u0000"`:                      `the value: contains a NUL`,
 		`{"a":{"\u0000":1}}`:            `"a": a field name contains a NUL`,
+		`{"a":["\ud800"]}`:              `"a[0]": contains half of a surrogate pair`,
+		`{"a":"x\ud83dy\ude00"}`:        `"a": contains half`,
+		`{"a" : "\ude00\ud83d"}`:        `"a": contains half`,
+		`{"a":"\uD83D\u0041"}`:          `"a": contains half`,
+		`{"a":"\ud83d\\ude00"}`:         `"a": contains half`,
+		`"\ud83d"`:                      `the value: contains half`,
+		`{"a":{"\udc00":1}}`:            `"a": a field name contains half`,
 		strings.Repeat("[", 70) + strings.Repeat("]", 70): "nested deeper than 64",
 		`{"` + strings.Repeat("n", 5000) + `":"\u0000"}`:  "…",
 	} {

@@ -215,7 +215,7 @@ func (r Request) Validate() error {
 		}
 	}
 	if !r.RunAt.IsZero() && (r.RunAt.Year() < 2000 || r.RunAt.Year() > 2200) {
-		return fmt.Errorf("run_at: year %d is not between 2000 and 2200", r.RunAt.Year())
+		return errors.New("run_at: must lie in the years 2000 to 2200")
 	}
 	return nil
 }

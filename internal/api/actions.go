@@ -37,7 +37,7 @@ func (a *API) routeActions() {
 	route(a, endpoint{
 		id: "attempts", method: http.MethodGet, path: evaluationsPath + "/{id}/attempts", tag: tagEvaluations,
 		summary: "Read a job's attempts", text: "Each with its worker, duration and error, oldest first.",
-		success: map[int]string{http.StatusOK: "The attempts."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "The attempts."}, errors: []int{400, 404, 422, 503},
 	}, func(ctx context.Context, p *jobPath) (*attemptsAnswer, error) {
 		if err := jobID(p.ID); err != nil {
 			return nil, err
@@ -51,7 +51,7 @@ func (a *API) routeActions() {
 	route(a, endpoint{
 		id: "events", method: http.MethodGet, path: evaluationsPath + "/{id}/events", tag: tagEvaluations,
 		summary: "Read a job's moves", text: "When, who and why, oldest first.",
-		success: map[int]string{http.StatusOK: "The events."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "The events."}, errors: []int{400, 404, 422, 503},
 	}, func(ctx context.Context, p *jobPath) (*eventsAnswer, error) {
 		if err := jobID(p.ID); err != nil {
 			return nil, err
@@ -66,7 +66,7 @@ func (a *API) routeActions() {
 		id: "retry", method: http.MethodPost, path: evaluationsPath + "/{id}/retry", tag: tagEvaluations,
 		summary: "Run a job again", text: "From dead, cancelled, retrying, held or queued, at once and with a fresh budget. What was finished is kept.",
 		body: Reason{}, bodyOptional: true,
-		success: map[int]string{http.StatusOK: "The job, waiting to run."}, errors: []int{400, 401, 403, 404, 409, 413, 415, 422, 503},
+		success: map[int]string{http.StatusOK: "The job, waiting to run."}, errors: []int{400, 404, 409, 413, 415, 422, 503},
 	}, func(ctx context.Context, p *jobPath) (*jobAnswer, error) {
 		return a.act(ctx, p.ID, "retried", a.ledger.Retry)
 	})
@@ -78,7 +78,7 @@ func (a *API) routeActions() {
 			http.StatusOK:       "The job is cancelled.",
 			http.StatusAccepted: "The job runs and was asked to stop.",
 		},
-		errors: []int{400, 401, 403, 404, 409, 413, 415, 422, 503},
+		errors: []int{400, 404, 409, 413, 415, 422, 503},
 	}, func(ctx context.Context, p *jobPath) (*jobAnswer, error) {
 		return a.act(ctx, p.ID, "cancelled", a.ledger.Cancel)
 	})

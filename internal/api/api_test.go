@@ -193,10 +193,10 @@ func TestBatchAnswersEachRequestInItsPlace(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	first, bad, unknown, again := got.Results[0], got.Results[1], got.Results[2], got.Results[3]
-	if first.Job == nil || !first.Created || again.Job == nil || again.Created || first.Job.ID != again.Job.ID {
+	if first.Job == nil || !*first.Created || again.Job == nil || *again.Created || first.Job.ID != again.Job.ID {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
-	if bad.Job != nil || bad.Error == nil || bad.Error.Status != 422 || len(bad.Error.Errors) != 3 || bad.Error.Errors[0].Location != "body.requests[1].kind" {
+	if bad.Job != nil || bad.Created != nil || bad.Error == nil || bad.Error.Status != 422 || len(bad.Error.Errors) != 3 || bad.Error.Errors[0].Location != "body.requests[1].kind" {
 		t.Errorf("bad %+v", bad.Error)
 	}
 	if unknown.Error == nil || unknown.Error.Status != 400 {
@@ -241,7 +241,10 @@ func TestLongPollIsCutToWhatTheServerAllows(t *testing.T) {
 func TestAJobThatFailedHasASentenceForThePersonWhoWaits(t *testing.T) {
 	t.Parallel()
 	w := serve(t, Config{})
-	for state, want := range map[tasks.State]bool{tasks.Dead: true, tasks.Retrying: true, tasks.Succeeded: false} {
+	for state, want := range map[tasks.State]bool{
+		tasks.Dead: true, tasks.Retrying: true, tasks.Held: true, tasks.Succeeded: false,
+		tasks.Accepted: false, tasks.Queued: false, tasks.Running: false, // taken up again since
+	} {
 		j := w.book.put(tasks.Job{State: state, Error: &tasks.Failure{Class: tasks.ClassNotAssessable, Message: "m"}})
 		got := w.do(t, "GET", "/v1/evaluations/"+j.ID, "").want(t, 200).job(t)
 		if (got.Sentence != nil) != want {
@@ -250,6 +253,15 @@ func TestAJobThatFailedHasASentenceForThePersonWhoWaits(t *testing.T) {
 		if want && (got.Sentence.En != tasks.ClassNotAssessable.Sentence("en", state == tasks.Dead) || got.Sentence.Zh == "") {
 			t.Errorf("%s: sentence %+v", state, got.Sentence)
 		}
+	}
+}
+
+func TestARevivedJobSaysNothingOfItsOldFailure(t *testing.T) {
+	t.Parallel()
+	w := serve(t, Config{})
+	w.book.put(tasks.Job{Kind: tasks.KindEvaluationReport, UserID: 7, ReportID: 42, Run: 1, State: tasks.Dead, Error: &tasks.Failure{Class: tasks.ClassNotAssessable}})
+	if j := w.do(t, "POST", "/v1/evaluations", good).want(t, 202).job(t); j.Run != 2 || j.Sentence != nil {
+		t.Errorf("run %d says %+v", j.Run, j.Sentence)
 	}
 }
 

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -44,13 +46,18 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		{"id null", "POST", submit, body("null", "2", ""), nil, 422, "user_id: missing"},
 		{"unknown priority", "POST", submit, body("1", "2", `,"priority":"urgent"`), nil, 422, "body.priority"},
 		{"run_at is no time", "POST", submit, body("1", "2", `,"run_at":"tomorrow"`), nil, 422, "body.run_at"},
-		{"run_at far away", "POST", submit, body("1", "2", `,"run_at":"9030-01-01T00:00:00Z"`), nil, 422, "run_at"},
+		{"run_at far away", "POST", submit, body("1", "2", `,"run_at":"9030-01-01T00:00:00Z"`), nil, 422, "body.run_at"},
+		{"data that is too large", "POST", submit, `{"kind":"own","user_id":1,"report_id":2,"data":"` + strings.Repeat("x", tasks.MaxData) + `"}`, nil, 422, "body.data"},
 		{"anew is a string", "POST", submit, body("1", "2", `,"anew":"yes"`), nil, 422, "body.anew"},
 		{"data for a built-in kind", "POST", submit, body("1", "2", `,"data":{}`), nil, 422, "body.data"},
 		{"unknown field", "POST", submit, body("1", "2", `,"reprot":1`), nil, 400, "reprot"},
 		{"field in other case", "POST", submit, `{"Kind":"evaluation_report","user_id":1,"report_id":2}`, nil, 400, "Kind"},
 		{"duplicate field", "POST", submit, body("1", "2", `,"user_id":3`), nil, 400, "given twice"},
 		{"NUL in a string", "POST", submit, `{"kind":"a\u0000b","user_id":1,"report_id":2}`, nil, 400, "NUL"},
+		{"half of a surrogate pair", "POST", submit, body("1", "2", `,"priority":"\ud800"`), nil, 400, "surrogate"},
+		{"compressed", "POST", submit, good, []string{"Content-Encoding", "gzip"}, 415, "Content-Encoding"},
+		{"compressed interview", "PUT", interview, `{"user_id":7,"answers":[]}`, []string{"Content-Encoding", "br"}, 415, "Content-Encoding"},
+		{"another charset", "POST", submit, good, []string{"Content-Type", "application/json; charset=gbk"}, 415, "UTF-8"},
 		{"not JSON", "POST", submit, `kind=evaluation_report`, nil, 400, "not JSON"},
 		{"cut short", "POST", submit, `{"kind":"evalu`, nil, 400, "too early"},
 		{"two values", "POST", submit, good + good, nil, 400, "after the value"},
@@ -72,8 +79,11 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		{"interview with an unknown inner field", "PUT", interview, `{"user_id":7,"answers":[{"questoin":"x"}]}`, nil, 400, "answers[0]"},
 		{"interview with an unknown field of a key point", "PUT", interview, `{"user_id":7,"answers":[{"key_points":[{"weigth":1}]}]}`, nil, 400, "weigth"},
 		{"interview with NUL", "PUT", interview, `{"user_id":7,"title":"a\u0000"}`, nil, 400, "NUL"},
+		{"interview without the field answers", "PUT", interview, `{"user_id":7}`, nil, 422, "body.answers"},
+		{"interview with answers null", "PUT", interview, `{"user_id":7,"answers":null}`, nil, 422, "body.answers"},
+		{"interview with a wrong answer", "PUT", interview, `{"user_id":7,"answers":[{"question":""}]}`, nil, 422, "body.answers[0].question"},
 		{"interview that is no JSON", "PUT", interview, `hello`, nil, 400, "not JSON"},
-		{"interview in a bad place", "PUT", "/v1/interviews/0", `{"user_id":7}`, nil, 422, "path.report_id"},
+		{"interview in a bad place", "PUT", "/v1/interviews/0", `{"user_id":7,"answers":[]}`, nil, 422, "path.report_id"},
 		{"interview at a fraction", "GET", "/v1/interviews/1.5", "", nil, 422, "path.report_id"},
 		{"interview that is not there", "GET", "/v1/interviews/9", "", nil, 404, "no interview"},
 
@@ -85,7 +95,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 		{"bad priority as filter", "GET", submit + "?priority=urgent", "", nil, 422, "query.priority"},
 		{"limit zero", "GET", submit + "?limit=0", "", nil, 422, "query.limit"},
 		{"limit too large", "GET", submit + "?limit=501", "", nil, 422, "query.limit"},
-		{"bad cursor", "GET", submit + "?cursor=!!", "", nil, 422, "cursor"},
+		{"bad cursor", "GET", submit + "?cursor=!!", "", nil, 422, "query.cursor"},
 		{"id as filter fractional", "GET", submit + "?user_id=1.5", "", nil, 422, "query.user_id"},
 		{"id as filter with spaces", "GET", submit + "?user_id=%201", "", nil, 422, "query.user_id"},
 		{"id as filter too large", "GET", submit + "?report_id=9223372036854775808", "", nil, 422, "query.report_id"},
@@ -110,7 +120,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := serve(t, Config{})
+			w := serve(t, Config{Kinds: append(tasks.Kinds(), "own")})
 			e := w.do(t, c.method, c.path, c.body, c.header...)
 			e.problem(t, c.status)
 			if !strings.Contains(string(e.body), c.says) {
@@ -156,6 +166,109 @@ func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
 	t.Parallel()
 	w := serve(t, Config{})
 	w.do(t, "POST", "/v1/evaluations", good+strings.Repeat(" ", 1<<20-len(good))).want(t, 202)
+}
+
+// A caller that sends all before it reads, as most do, gets the answer and no
+// broken connection.
+func TestWhoStillSendsALargeBodyGetsTheAnswer(t *testing.T) {
+	t.Parallel()
+	const size = 6 << 20
+	large := strings.Repeat(" ", size)
+	piece := fmt.Sprintf("%x\r\n%s\r\n", 1<<20, strings.Repeat(" ", 1<<20))
+	sized := fmt.Sprintf("Content-Length: %d\r\n", size)
+	for name, c := range map[string]struct {
+		head, body string
+		status     int
+	}{
+		"with a length":                {"Content-Type: application/json\r\n" + sized, large, 413},
+		"in chunks":                    {"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", strings.Repeat(piece, 6) + "0\r\n\r\n", 413},
+		"of the wrong type":            {"Content-Type: text/plain\r\n" + sized, large, 415},
+		"from another site's own page": {"Content-Type: application/json\r\nOrigin: https://evil.example\r\n" + sized, large, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(serve(t, Config{}).url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, "POST /v1/evaluations HTTP/1.1\r\nHost: localhost\r\n"+c.head+"\r\n"+c.body); err != nil {
+				t.Fatalf("while sending: %v", err)
+			}
+			wantStatus(t, conn, c.status)
+		})
+	}
+}
+
+func TestACallerThatAsksBeforeItSendsIsRefusedWithoutTheBody(t *testing.T) {
+	t.Parallel()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(serve(t, Config{}).url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "POST /v1/evaluations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, conn, 413)
+}
+
+func TestACallerThatStopsSendingIsNotWaitedForLong(t *testing.T) {
+	t.Parallel()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(serve(t, Config{}).url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "POST /v1/evaluations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, conn, 413)
+}
+
+func wantStatus(t *testing.T, conn net.Conn, status int) {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != status || resp.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("status %d %v, want %d", resp.StatusCode, resp.Header, status)
+	}
+}
+
+func TestTheMessageOfAFieldNeverQuotesTheValue(t *testing.T) {
+	t.Parallel()
+	w := serve(t, Config{Kinds: append(tasks.Kinds(), "own")})
+	for _, e := range []exchange{
+		w.do(t, "POST", "/v1/evaluations", `{"kind":"Pr1vate","user_id":"Pr1vate","report_id":"Pr1vate","priority":"Pr1vate","run_at":"Pr1vate","anew":"Pr1vate","data":"Pr1vate"}`),
+		w.do(t, "POST", "/v1/evaluations", `{"kind":"evaluation_report","user_id":1,"report_id":2,"run_at":"9087-01-01T00:00:00Z"}`),
+		w.do(t, "POST", "/v1/evaluations", `{"kind":"evaluation_report","user_id":1,"report_id":2,"data":"Pr1vate"}`),
+		w.do(t, "GET", "/v1/evaluations?kind=Pr1vate&state=Pr1vate&priority=Pr1vate&class=Pr1vate&user_id=Pr1vate&limit=Pr1vate&cursor="+strings.Repeat("Pr1vate", 50), ""),
+		w.do(t, "GET", "/v1/evaluations?cursor=Pr1vate", ""),
+		w.do(t, "GET", "/v1/find?kind=Pr1vate&user_id=Pr1vate&report_id=Pr1vate", ""),
+		w.do(t, "GET", "/v1/reports/1?shape=Pr1vate&user_id=Pr1vate", ""),
+	} {
+		p := e.problem(t, 422)
+		if len(p.Errors) == 0 {
+			t.Errorf("no field is named: %s", e.body)
+		}
+		for _, quoted := range []string{"Pr1vate", "9087", `\"evaluation_report\"`} {
+			if strings.Contains(string(e.body), quoted) {
+				t.Errorf("%s is quoted: %s", quoted, e.body)
+			}
+		}
+	}
 }
 
 func FuzzSubmitNeverFailsInside(f *testing.F) {

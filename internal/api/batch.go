@@ -21,7 +21,7 @@ type Batch struct {
 // BatchResult answers one request of a batch.
 type BatchResult struct {
 	Job     *Job     `json:"job,omitempty" doc:"The job, unless there is an error."`
-	Created bool     `json:"created" doc:"False when it existed and was left as it is."`
+	Created *bool    `json:"created,omitempty" nullable:"false" doc:"False when it existed and was left as it is. Absent when there is an error."`
 	Error   *Problem `json:"error,omitempty" doc:"Why this one was not accepted."`
 }
 
@@ -39,7 +39,7 @@ func (a *API) routeBatch() {
 		text:    "Each stands for itself: the answer says for each, in order, which job it is or what is wrong with it. Safe to repeat.",
 		body:    Batch{},
 		success: map[int]string{http.StatusOK: "One result a request."},
-		errors:  []int{400, 401, 403, 413, 415, 422},
+		errors:  []int{400, 413, 415, 422},
 	}, a.submitMany)
 }
 
@@ -74,7 +74,7 @@ func (a *API) submitMany(ctx context.Context, _ *struct{}) (*batchAnswer, error)
 				continue
 			}
 			job := view(accepted.Job)
-			out[place[k]] = BatchResult{Job: &job, Created: accepted.Created}
+			out[place[k]] = BatchResult{Job: &job, Created: &accepted.Created}
 		}
 	}
 	return &batchAnswer{BatchResults{out}}, nil

@@ -6,8 +6,12 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -42,6 +46,7 @@ type document struct {
 		Schemas map[string]struct {
 			Type       any
 			Properties map[string]map[string]any
+			Required   []string
 		}
 	}
 }
@@ -81,6 +86,15 @@ func TestTheDocumentDescribesEveryPathCompletely(t *testing.T) {
 			}
 			if (method != "get") != (op.RequestBody != nil) {
 				t.Errorf("%s %s: body %v", method, path, op.RequestBody)
+			}
+			wanted := []string{"405", "500"}
+			if strings.HasPrefix(path, "/v1/") {
+				wanted = append(wanted, "401", "403", "429")
+			}
+			for _, status := range wanted {
+				if _, ok := op.Responses[status]; !ok {
+					t.Errorf("%s %s does not document %s", method, path, status)
+				}
 			}
 			for status, r := range op.Responses {
 				media, wantMedia := "application/json", r.Content["application/json"].Schema
@@ -131,6 +145,12 @@ func TestTheDocumentHasTheFormOfProblemsIdsAndResults(t *testing.T) {
 	if d.Components.Schemas["Interview"].Properties["answers"] == nil {
 		t.Error("an interview has no answers")
 	}
+	if !slices.Contains(d.Components.Schemas["InterviewBody"].Required, "answers") {
+		t.Errorf("an interview that is sent needs only %v", d.Components.Schemas["InterviewBody"].Required)
+	}
+	if slices.Contains(d.Components.Schemas["BatchResult"].Required, "created") {
+		t.Error("a result that is an error would need created")
+	}
 }
 
 func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
@@ -180,10 +200,30 @@ func TestEveryStatusThatIsAnsweredIsAKindOfProblem(t *testing.T) {
 			t.Errorf("status %d has no kind", row.status)
 		}
 	}
-	var p map[string]any
-	w := httptest.NewRecorder()
-	Refuse(w, httptest.NewRequest("GET", "/v1/evaluations", nil), 401, "sign in first")
-	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" || p["type"] != "urn:evalq:problem:unauthenticated" {
-		t.Errorf("%d %s", w.Code, w.Body)
+}
+
+func TestRefuseWritesAWellFormedProblemForEveryStatus(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]Problem{
+		401: {Type: "urn:evalq:problem:unauthenticated", Title: "Sign-in needed"},
+		403: {Type: "urn:evalq:problem:forbidden", Title: "Not allowed"},
+		429: {Type: "urn:evalq:problem:too-many-attempts", Title: "Too many attempts"},
+		418: {Type: "about:blank", Title: "I'm a teapot"},
+		499: {Type: "about:blank", Title: "Error"},
+	} {
+		want.Status, want.Detail = status, "what to do"
+		w := httptest.NewRecorder()
+		w.Header().Set("Retry-After", "3")
+		Refuse(w, httptest.NewRequest("GET", "/v1/evaluations", nil), status, "what to do")
+		var got Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Problem{})); diff != "" || w.Code != status || w.Header().Get("Retry-After") != "3" {
+			t.Errorf("%d %v %s", w.Code, w.Header(), diff)
+		}
+		if (w.Header().Get("WWW-Authenticate") != "") != (status == 401) {
+			t.Errorf("%d: %v", status, w.Header())
+		}
 	}
 }

@@ -42,7 +42,7 @@ func (b *book) Accept(_ context.Context, r tasks.Request, who string) (tasks.Job
 		j := b.jobs[i]
 		if j.Kind == r.Payload.Kind() && j.UserID == user && j.ReportID == report {
 			if j.State == tasks.Dead || j.State == tasks.Cancelled && r.Anew {
-				j.State = tasks.Accepted
+				j.State, j.Run = tasks.Accepted, j.Run+1
 				return *j, true, nil
 			}
 			return *j, false, nil
@@ -113,7 +113,7 @@ func (b *book) List(_ context.Context, f tasks.Filter) (tasks.Page, error) {
 	if f.Cursor != "" {
 		var err error
 		if skip, err = strconv.Atoi(f.Cursor); err != nil {
-			return tasks.Page{}, &tasks.InvalidError{Err: fmt.Errorf("cursor: use the next of the page before")}
+			return tasks.Page{}, &tasks.InvalidError{Err: fmt.Errorf("cursor %q: use the next of the page before", f.Cursor)}
 		}
 	}
 	if f.Limit == 0 {

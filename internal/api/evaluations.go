@@ -65,22 +65,22 @@ func (a *API) routeEvaluations() {
 			http.StatusAccepted: "Accepted: a new job, the next revision, or a revived one.",
 			http.StatusOK:       "It exists already and was left as it is.",
 		},
-		errors: []int{400, 401, 403, 413, 415, 422, 503},
+		errors: []int{400, 413, 415, 422, 503},
 	}, a.submit)
 	route(a, endpoint{
 		id: "list", method: http.MethodGet, path: evaluationsPath, tag: tagEvaluations,
 		summary: "List jobs", text: "Newest first, without results.",
-		success: map[int]string{http.StatusOK: "One page."}, errors: []int{400, 401, 422, 503},
+		success: map[int]string{http.StatusOK: "One page."}, errors: []int{400, 422, 503},
 	}, a.list)
 	route(a, endpoint{
 		id: "get", method: http.MethodGet, path: evaluationsPath + "/{id}", tag: tagEvaluations,
 		summary: "Read a job", text: "With its result once it has succeeded. ?wait= makes it a long poll.",
-		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 404, 422, 503},
 	}, a.get)
 	route(a, endpoint{
 		id: "find", method: http.MethodGet, path: "/v1/find", tag: tagEvaluations,
 		summary: "Find the newest job", text: "The newest revision for a kind, user and interview, with its result.",
-		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "The job."}, errors: []int{400, 404, 422, 503},
 	}, a.find)
 }
 
@@ -97,10 +97,6 @@ func (a *API) checkKind(k tasks.Kind) error {
 		return fmt.Errorf("kind: missing; use one of %s", strings.Join(names, ", "))
 	}
 	return fmt.Errorf("kind: unknown; use one of %s", strings.Join(names, ", "))
-}
-
-func errData(k tasks.Kind) error {
-	return fmt.Errorf("data: not used by %q; only kinds of a platform's own carry data", k)
 }
 
 func (a *API) submit(ctx context.Context, _ *struct{}) (*jobAnswer, error) {
@@ -188,6 +184,9 @@ func (a *API) list(ctx context.Context, q *listQuery) (*listAnswer, error) {
 		return nil, err
 	}
 	page, err := a.ledger.List(ctx, filter)
+	if isInvalid(err) { // only the ledger can tell whether a cursor is one of its own
+		return nil, badFields(FieldError{"query.cursor", errCursor.Error()})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -201,17 +200,15 @@ func (a *API) filter(q *listQuery) (tasks.Filter, error) {
 		Class: tasks.Class(q.Class), Cursor: q.Cursor,
 	}
 	if out.Kind != "" { // a kind that is no longer configured may still have jobs
-		if err := out.Kind.Validate(); err != nil {
-			f.fail("kind", err)
+		if out.Kind.Validate() != nil {
+			f.fail("kind", errKind)
 		}
 	}
 	if out.State != "" && !out.State.Valid() {
 		f.fail("state", fmt.Errorf("state: must be one of %s", joined(tasks.States())))
 	}
-	if out.Priority != "" {
-		if err := out.Priority.Validate(); err != nil {
-			f.fail("priority", err)
-		}
+	if out.Priority != "" && out.Priority.Validate() != nil {
+		f.fail("priority", errPriority)
 	}
 	if out.Class != "" && !out.Class.Valid() {
 		f.fail("class", fmt.Errorf("class: must be one of %s", joined(tasks.Classes())))
@@ -225,7 +222,7 @@ func (a *API) filter(q *listQuery) (tasks.Filter, error) {
 		out.Limit = n
 	}
 	if len(out.Cursor) > 200 {
-		f.fail("cursor", fmt.Errorf("cursor: not one that a page gave as next"))
+		f.fail("cursor", errCursor)
 	}
 	return out, f.err()
 }

@@ -38,7 +38,7 @@ func (a *API) guard(next http.Handler) http.Handler {
 			id = rand.Text()
 		}
 		r = r.WithContext(context.WithValue(r.Context(), keyRequestID, id))
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, request: r}
 		h := rec.Header()
 		h.Set("X-Request-ID", id)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -77,16 +77,21 @@ func (a *API) recovered(rec *recorder, r *http.Request, cause any) {
 	}
 }
 
-// recorder keeps for the log what was answered.
+// recorder keeps for the log what was answered, and sees to it that refusals
+// arrive.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	request *http.Request
+	status  int
+	bytes   int64
 }
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+	}
+	if status >= http.StatusBadRequest {
+		drain(w.ResponseWriter, w.request)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

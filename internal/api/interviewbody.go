@@ -8,7 +8,7 @@ type InterviewBody struct {
 	Title    string       `json:"title,omitempty"`
 	Position string       `json:"position,omitempty"`
 	Language string       `json:"language,omitempty" enum:"zh,en" doc:"The language of the results. Left out, it is that of the questions."`
-	Answers  []AnswerBody `json:"answers,omitempty" nullable:"false" doc:"In the order of the interview. Without any, an evaluation is skipped."`
+	Answers  []AnswerBody `json:"answers" nullable:"false" doc:"In the order of the interview. With none, [], an evaluation is skipped."`
 }
 
 // AnswerBody is one question and what was answered.

@@ -43,12 +43,12 @@ func (a *API) routeInterviews() {
 			http.StatusCreated: "Stored, for the first time.",
 			http.StatusOK:      "Stored; there was one before.",
 		},
-		errors: []int{400, 401, 403, 409, 413, 415, 422, 503},
+		errors: []int{400, 409, 413, 415, 422, 503},
 	}, a.putInterview)
 	route(a, endpoint{
 		id: "getInterview", method: http.MethodGet, path: interviewsPath, tag: tagInterviews,
 		summary: "Read an interview", text: "As it is stored.",
-		success: map[int]string{http.StatusOK: "The interview."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "The interview."}, errors: []int{400, 404, 422, 503},
 	}, a.getInterview)
 }
 
@@ -112,7 +112,7 @@ func readInterview(r *http.Request, report int64) (evaluation.Interview, error) 
 	}
 	doc, err := evaluation.ParseInterview(data)
 	if err != nil {
-		return none, &tasks.InvalidError{Err: err}
+		return none, inBody(err)
 	}
 	return doc, nil
 }

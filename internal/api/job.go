@@ -24,8 +24,7 @@ type Sentence struct {
 
 func view(j tasks.Job) Job {
 	v := Job{Job: j}
-	done := j.State.Finished() && j.State != tasks.Dead
-	if j.Error != nil && !done {
+	if j.Failing() {
 		gaveUp := j.State == tasks.Dead
 		v.Sentence = &Sentence{
 			Zh: j.Error.Class.Sentence("zh", gaveUp),
@@ -76,18 +75,16 @@ func (a *API) decode(data []byte) (tasks.Request, error) {
 		Passive:  f.truth("passive"),
 	}
 	if _, ok := raw["data"]; ok && kind.Builtin() {
-		f.fail("data", errData(kind))
+		f.fail("data", errData)
 	}
-	if r.Priority != "" {
-		if err := r.Priority.Validate(); err != nil {
-			f.fail("priority", err)
-		}
+	if r.Priority != "" && r.Priority.Validate() != nil {
+		f.fail("priority", errPriority)
 	}
 	if err := f.err(); err != nil {
 		return r, err
 	}
 	if err := r.Validate(); err != nil {
-		return r, &tasks.InvalidError{Err: err}
+		return r, inBody(err)
 	}
 	return r, nil
 }

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"evalq/tasks"
 )
@@ -51,6 +54,7 @@ var problems = map[int]struct{ slug, title string }{
 	http.StatusRequestEntityTooLarge: {"too-large", "Body too large"},
 	http.StatusUnsupportedMediaType:  {"unsupported-media-type", "Wrong content type"},
 	http.StatusUnprocessableEntity:   {"invalid", "Invalid value"},
+	http.StatusTooManyRequests:       {"too-many-attempts", "Too many attempts"},
 	http.StatusServiceUnavailable:    {"unavailable", "Unavailable for the moment"},
 	http.StatusInternalServerError:   {"internal", "Internal error"},
 }
@@ -121,8 +125,13 @@ func toProblem(err error) *Problem {
 func problemType(slug string) string { return "urn:evalq:problem:" + slug }
 
 func problemf(status int, format string, args ...any) *Problem {
-	kind := problems[status]
-	return &Problem{Type: problemType(kind.slug), Title: kind.title, Status: status, Detail: fmt.Sprintf(format, args...)}
+	p := &Problem{Status: status, Detail: fmt.Sprintf(format, args...)}
+	if kind, ok := problems[status]; ok {
+		p.Type, p.Title = problemType(kind.slug), kind.title
+	} else { // as RFC 9457 has it for a problem that says no more than its status
+		p.Type, p.Title = "about:blank", cmp.Or(http.StatusText(status), "Error")
+	}
+	return p
 }
 
 // badFields is the answer to values that are wrong. The detail repeats the
@@ -133,12 +142,27 @@ func badFields(fields ...FieldError) *Problem {
 	return p
 }
 
-// Refuse answers a request that the caller's credentials do not allow. Status
-// is 401 or 403; detail says what to do and quotes no credential.
+// inBody is the answer to err, which begins with the path of a field of the
+// body when it is about one.
+func inBody(err error) error {
+	field, _, ok := strings.Cut(err.Error(), ": ")
+	if name, notQuoted := strconv.Unquote(field); notQuoted == nil {
+		field = name
+	}
+	if !ok || strings.ContainsAny(field, " \"") {
+		return &tasks.InvalidError{Err: err}
+	}
+	return badFields(FieldError{"body." + field, err.Error()})
+}
+
+// Refuse answers a request that the caller's credentials do not allow, or not
+// yet. Status is 401, 403 or 429, in which case the caller of Refuse has set
+// Retry-After; detail says what to do and quotes no credential.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="evalq"`)
 	}
+	drain(w, r)
 	writeProblem(w, r, problemf(status, "%s", detail))
 }
 

@@ -23,9 +23,8 @@ func readBody(r *http.Request, optional bool) ([]byte, error) {
 	if optional && (r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0) {
 		return nil, nil
 	}
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
-		return nil, problemf(http.StatusUnsupportedMediaType, "send the body as JSON, with the header Content-Type: application/json")
+	if err := checkForm(r.Header); err != nil {
+		return nil, err
 	}
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
@@ -44,6 +43,23 @@ func readBody(r *http.Request, optional bool) ([]byte, error) {
 		return nil, malformed(err)
 	}
 	return data, nil
+}
+
+// checkForm refuses bodies that would have to be decoded before they are JSON.
+func checkForm(h http.Header) error {
+	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return problemf(http.StatusUnsupportedMediaType, "send the body as JSON, with the header Content-Type: application/json")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return problemf(http.StatusUnsupportedMediaType, "send the body in UTF-8; other charsets are not taken")
+	}
+	for _, coding := range h.Values("Content-Encoding") {
+		if !strings.EqualFold(strings.TrimSpace(coding), "identity") {
+			return problemf(http.StatusUnsupportedMediaType, "send the body as it is; no Content-Encoding is taken")
+		}
+	}
+	return nil
 }
 
 func tooLarge() error {
@@ -203,4 +219,11 @@ func jobID(id string) error {
 
 var errNoJob = fmt.Errorf("job: %w", tasks.ErrNotFound)
 
-var errLimit = errors.New("limit: must be a whole number from 1 to 500")
+// The words for values whose own errors would quote them.
+var (
+	errKind     = errors.New("kind: must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter")
+	errPriority = fmt.Errorf("priority: must be one of %s", joined(tasks.Priorities()))
+	errData     = errors.New("data: only kinds of a platform's own carry data")
+	errCursor   = errors.New("cursor: must be the next of the page before")
+	errLimit    = errors.New("limit: must be a whole number from 1 to 500")
+)

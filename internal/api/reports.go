@@ -40,7 +40,7 @@ func (a *API) routeReports() {
 		id: "report", method: http.MethodGet, path: "/v1/reports/{report_id}", tag: tagReports,
 		summary: "Read the results of an interview",
 		text:    "The newest stored results of both kinds, and where their jobs stand. It reads only: submit to have something evaluated.",
-		success: map[int]string{http.StatusOK: "What is stored."}, errors: []int{400, 401, 404, 422, 503},
+		success: map[int]string{http.StatusOK: "What is stored."}, errors: []int{400, 404, 422, 503},
 	}, a.report)
 }
 

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -28,7 +30,7 @@ func humaConfig(build string) huma.Config {
 				Version: build,
 				Description: "Evaluations of interviews as durable jobs: an answer of 202 or 200 means that the ledger has committed. " +
 					"Ids are whole numbers from 1 to 9223372036854775807 and keep every digit. " +
-					"Bodies are JSON of at most 1 MiB, read strictly: unknown and duplicate fields are refused. " +
+					"Bodies are JSON of at most 1 MiB, in UTF-8 and not compressed, read strictly: unknown and duplicate fields are refused. " +
 					"Errors are problem documents (RFC 9457); their `type` is stable. A GET never evaluates anything.",
 			},
 			Components: &huma.Components{
@@ -77,7 +79,7 @@ type endpoint struct {
 	body                  any            // a value of the type that documents the body; nil without one
 	bodyOptional          bool           // the body may be left out
 	success               map[int]string // status → meaning, besides the usual one
-	errors                []int          // statuses besides 500
+	errors                []int          // statuses besides those that are possible everywhere
 	usual                 int            // the usual status; defaults to 200
 }
 
@@ -133,14 +135,25 @@ func operation(item *huma.PathItem, method string) *huma.Operation {
 	}
 }
 
-// responses documents each status. 500 is possible everywhere.
+// errors that an address may answer with whatever is asked of it, and those
+// that it may answer with behind credentials.
+var (
+	everywhere = []int{http.StatusMethodNotAllowed, http.StatusInternalServerError}
+	guarded    = []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}
+)
+
+// responses documents each status.
 func (a *API) responses(e endpoint) map[string]*huma.Response {
 	out := map[string]*huma.Response{}
 	for status, meaning := range e.success {
 		out[strconv.Itoa(status)] = &huma.Response{Description: meaning}
 	}
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
-	for _, status := range append(e.errors, http.StatusInternalServerError) {
+	statuses := slices.Concat(e.errors, everywhere)
+	if strings.HasPrefix(e.path, "/v1/") {
+		statuses = append(statuses, guarded...)
+	}
+	for _, status := range statuses {
 		out[strconv.Itoa(status)] = &huma.Response{
 			Description: problems[status].title,
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schema}},

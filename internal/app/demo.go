@@ -184,7 +184,7 @@ func (s *showcase) submit(ctx context.Context) ([]*entry, error) {
 			entries[i/2].topic = a.Job
 		}
 	}
-	fmt.Fprintf(s.out, "%d sample interviews stored, %d evaluations submitted in three priorities", len(entries), created)
+	fmt.Fprintf(s.out, "%d sample interviews stored, evaluations submitted in three priorities: %d", len(entries), created)
 	if kept := len(answers) - created; kept > 0 {
 		fmt.Fprintf(s.out, ", %d known from a run before", kept)
 	}

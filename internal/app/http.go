@@ -49,7 +49,9 @@ func users(cfg config.Config) []dashboard.User {
 // alive and ready, and the description of the API, are nobody's secret.
 func mount(rest *api.API, board *dashboard.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", board.Auth().Protect(rest, api.Refuse))
+	guarded := board.Auth().Protect(rest, api.Refuse)
+	mux.Handle("/v1", guarded)
+	mux.Handle("/v1/", guarded)
 	for _, open := range []string{"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/"} {
 		mux.Handle(open, rest)
 	}

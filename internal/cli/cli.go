@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -79,7 +80,7 @@ type connection struct {
 func (c *connection) flags(cmd *cobra.Command) {
 	config.AddClientFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
-	cmd.Flags().DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to try to reach the server; does not bound --wait")
+	cmd.Flags().DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to try to reach the server, reading verbs only while something listens; does not bound --wait")
 }
 
 // open reads where the server is. It does not connect yet.
@@ -91,7 +92,10 @@ func (p *program) open(cmd *cobra.Command, c *connection) (*client.Client, error
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	return client.Open(cmd.Context(), cfg.URL, &client.Config{Token: cfg.Token, Timeout: c.timeout})
+	notice := &waiting{tell: func(cause string) { p.complain("%s; still trying", cause) }}
+	return client.Open(cmd.Context(), cfg.URL, &client.Config{
+		Token: cfg.Token, Timeout: c.timeout, FailFast: true, Logger: slog.New(notice),
+	})
 }
 
 // complain tells of one thing out of many that went wrong.

@@ -199,8 +199,60 @@ func TestAWrongCommandLineIsBadInput(t *testing.T) {
 
 func TestAServerThatIsNotThereHasItsOwnExitCode(t *testing.T) {
 	t.Parallel()
-	e := run(t, []string{"EVALQ_URL=http://127.0.0.1:1"}, "", "list", "--timeout", "50ms")
-	e.want(t, 5, "http://127.0.0.1:1", "evalq serve")
+	const id = "0123456789abcdefghjkmnpq"
+	for _, args := range [][]string{{"list"}, {"get", id}, {"get", id, "--wait"}} {
+		begin := time.Now()
+		run(t, []string{"EVALQ_URL=http://127.0.0.1:1"}, "", append(args, "--timeout", "5m")...).want(t, 5, "http://127.0.0.1:1", "evalq serve")
+		if took := time.Since(begin); took > 30*time.Second {
+			t.Errorf("%v took %s", args, took)
+		}
+	}
+}
+
+func TestWhoWaitsForAServerIsToldSo(t *testing.T) {
+	t.Parallel()
+	submit := []string{"submit", "evaluation_report", "--user", "1", "--report", "2", "--timeout"}
+	e := run(t, []string{"EVALQ_URL=http://127.0.0.1:1"}, "", append(submit, "3s")...).want(t, 5, "refused", "evalq serve")
+	if strings.Count(e.err, "still trying") != 1 || e.out != "" {
+		t.Errorf("it said:\n%s%s", e.out, e.err)
+	}
+	e = run(t, []string{"EVALQ_URL=http://127.0.0.1:1"}, "", append(submit, "50ms")...).want(t, 5)
+	if strings.Contains(e.err, "still trying") {
+		t.Errorf("it said:\n%s", e.err)
+	}
+}
+
+func TestTimesAreInUTCAndSaySo(t *testing.T) {
+	t.Parallel()
+	east := time.Date(2030, 1, 31, 8, 0, 0, 0, time.FixedZone("", 8*3600))
+	if got := moment(east); got != "2030-01-31 00:00:00Z" {
+		t.Error(got)
+	}
+}
+
+func TestNotesAndSentencesAreOfFailuresThatMatter(t *testing.T) {
+	t.Parallel()
+	failed := &tasks.Failure{Class: tasks.ClassTimeout, Message: "m"}
+	for state, want := range map[tasks.State]string{
+		tasks.Retrying: "timeout", tasks.Dead: "timeout", tasks.Held: "interview missing",
+		tasks.Accepted: "", tasks.Queued: "", tasks.Running: "", tasks.Succeeded: "", tasks.Cancelled: "",
+	} {
+		j := tasks.Job{State: state, Error: failed}
+		if state == tasks.Held {
+			j.Hold = tasks.HoldInterviewMissing
+		}
+		if got := note(j); got != want {
+			t.Errorf("%s: note %q, want %q", state, got, want)
+		}
+		if got := sentence(j); (got != "") != (want != "") {
+			t.Errorf("%s: sentence %q", state, got)
+		}
+	}
+	var out bytes.Buffer
+	(&program{out: &out}).printDetails(tasks.Job{State: tasks.Accepted, Error: failed})
+	if text := out.String(); strings.Contains(text, "steps") || strings.Contains(text, "meaning") || !strings.Contains(text, "last error") {
+		t.Errorf("a job that was taken up again:\n%s", text)
+	}
 }
 
 func TestATokenIsNeededWhereCredentialsAreSet(t *testing.T) {
@@ -275,17 +327,22 @@ func (l lines) find(t *testing.T, prefix string) string {
 
 func TestServeThatCannotStartFailsAtOnceAndKeepsPasswords(t *testing.T) {
 	t.Parallel()
-	for says, args := range map[string][]string{
-		"redis://***@127.0.0.1:1":  {"--redis-url", "redis://:s3cret@127.0.0.1:1"},
-		"--redis-url":              {"--redis-url", "redis://:s3cret@host:port"},
-		"credentials":              {"--listen", "0.0.0.0:0"},
-		"--engine (EVALQ_ENGINE)":  {"--engine", "postgres"},
-		"ledger belongs to one pr": {"--roles", "api,relay"},
+	for says, c := range map[string]struct {
+		code int
+		args []string
+	}{
+		"redis://***@127.0.0.1:1":           {1, []string{"--redis-url", "redis://:s3cret@127.0.0.1:1"}},
+		"--redis-url":                       {1, []string{"--redis-url", "redis://:s3cret@host:port"}},
+		"credentials":                       {1, []string{"--listen", "0.0.0.0:0"}},
+		"host:port":                         {1, []string{"--listen", "8080"}},
+		"--engine (EVALQ_ENGINE)":           {2, []string{"--engine", "postgres"}},
+		"--concurrency (EVALQ_CONCURRENCY)": {2, []string{"--concurrency", "x"}},
+		"ledger belongs to one pr":          {2, []string{"--roles", "api,relay"}},
 	} {
 		begin := time.Now()
-		e := run(t, nil, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, args...)...)
-		if e.code != 1 || time.Since(begin) > 15*time.Second || strings.Contains(e.err, "s3cret") || !strings.Contains(strings.ReplaceAll(e.err, ":***@", "***@"), says) {
-			t.Errorf("%v: code %d after %s: %s", args, e.code, time.Since(begin), e.err)
+		e := run(t, nil, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir()}, c.args...)...)
+		if e.code != c.code || time.Since(begin) > 15*time.Second || strings.Contains(e.err, "s3cret") || !strings.Contains(strings.ReplaceAll(e.err, ":***@", "***@"), says) {
+			t.Errorf("%v: code %d after %s: %s", c.args, e.code, time.Since(begin), e.err)
 		}
 	}
 }

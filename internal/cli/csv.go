@@ -28,42 +28,14 @@ func columnList() string {
 
 func asSyntax(err error, into **json.SyntaxError) bool { return errors.As(err, into) }
 
-// draft is an interview as its rows give it. Values that ParseInterview checks
-// stay text.
-type draft struct {
-	line     int
-	bad      bool
-	UserID   int64         `json:"user_id"`
-	ReportID int64         `json:"report_id"`
-	Title    string        `json:"title"`
-	Language string        `json:"language"`
-	Position string        `json:"position"`
-	Answers  []draftAnswer `json:"answers"`
-}
-
-type draftAnswer struct {
-	line       int
-	DialogID   string       `json:"dialog_id"`
-	Topic      string       `json:"topic"`
-	Difficulty int          `json:"difficulty"`
-	Question   string       `json:"question"`
-	Answer     string       `json:"answer"`
-	Reference  string       `json:"reference"`
-	KeyPoints  []draftPoint `json:"key_points"`
-}
-
-type draftPoint struct {
-	Text    string   `json:"text"`
-	Weight  float64  `json:"weight"`
-	Aliases []string `json:"aliases,omitempty"`
-}
-
 // sheet reads the rows of a file into drafts.
 type sheet struct {
 	*interviews
 	column map[string]int
 	drafts map[int64]*draft
 	order  []*draft
+	last   *draft // that of the row before
+	doubt  bool   // the row before may be of the interview of the next
 }
 
 func parseCSV(data []byte) *interviews {
@@ -78,12 +50,14 @@ func parseCSV(data []byte) *interviews {
 		return s.interviews
 	}
 	for {
+		offset := r.InputOffset()
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil { // where the next row begins is not known any more
 			s.unreadable(err)
+			s.cutOff(data[offset:])
 			break
 		}
 		line, _ := r.FieldPos(0)
@@ -109,10 +83,21 @@ func firstInvalid(data []byte) int {
 func (s *sheet) unreadable(err error) {
 	var parse *csv.ParseError
 	if errors.As(err, &parse) {
-		s.fail(parse.Line, "", "not CSV: %v; the rest of the file was not read", parse.Err)
+		s.fail(parse.StartLine, "", "not CSV: %v; the rest of the file was not read", parse.Err)
 		return
 	}
 	s.fail(1, "", "%v", err)
+}
+
+// cutOff leaves out the interviews that may go on in the part of the file that
+// was not read: those whose id stands anywhere in it.
+func (s *sheet) cutOff(rest []byte) {
+	for _, d := range s.order {
+		if !d.bad && bytes.Contains(rest, []byte(decimal(d.ReportID))) {
+			s.fail(d.line, "report_id", "may go on in the part of the file that was not read")
+			d.bad = true
+		}
+	}
 }
 
 // header reads which column is where.
@@ -150,11 +135,9 @@ func (s *sheet) header(r *csv.Reader) bool {
 // cells gives a row by column. A column that is not there is empty.
 type cells func(name string) string
 
+// row reads one row. When it is bad, its interview is bad as a whole: stored
+// without the row, it would have lost an answer.
 func (s *sheet) row(line int, record []string) {
-	if len(record) > len(s.column) {
-		s.fail(line, "", "%d cells, but the header has %d columns: quote cells that have commas in them", len(record), len(s.column))
-		return
-	}
 	get := cells(func(name string) string {
 		i, ok := s.column[name]
 		if !ok || i >= len(record) {
@@ -165,7 +148,11 @@ func (s *sheet) row(line int, record []string) {
 	report, err := tasks.ParseID("report_id", []byte(get("report_id")))
 	if err != nil {
 		field, message := splitField(err)
-		s.fail(line, field, "%s", message)
+		s.fail(line, field, "%s; the interviews of the rows next to it are left out too, since it may be of them", message)
+		if s.last != nil {
+			s.last.bad = true
+		}
+		s.doubt = true
 		return
 	}
 	d := s.drafts[report]
@@ -173,6 +160,13 @@ func (s *sheet) row(line int, record []string) {
 		d = &draft{line: line, ReportID: report, Answers: []draftAnswer{}}
 		s.drafts[report] = d
 		s.order = append(s.order, d)
+	}
+	d.bad = d.bad || s.doubt
+	s.last, s.doubt = d, false
+	if len(record) != len(s.column) {
+		s.fail(line, "", "%d cells, but the header has %d columns: quote cells that have commas in them, and keep the commas of empty ones", len(record), len(s.column))
+		d.bad = true
+		return
 	}
 	before := len(s.wrong)
 	s.describe(line, d, get)
@@ -229,42 +223,6 @@ func (s *sheet) answer(line int, d *draft, get cells) {
 		a.KeyPoints = append(a.KeyPoints, parsePoint(text))
 	}
 	d.Answers = append(d.Answers, a)
-}
-
-// splitPoints cuts a cell at its lines, or when it has one only, at " / ".
-func splitPoints(cell string) []string {
-	by := "\n"
-	if !strings.Contains(cell, by) {
-		by = " / "
-	}
-	var out []string
-	for text := range strings.SplitSeq(cell, by) {
-		if text = strings.TrimSpace(text); text != "" {
-			out = append(out, text)
-		}
-	}
-	return out
-}
-
-// parsePoint reads [weight|]text[|alias;alias]: a first part that is a number
-// is the weight.
-func parsePoint(text string) draftPoint {
-	p := draftPoint{Weight: 1}
-	fields := strings.SplitN(text, "|", 3)
-	if w, err := strconv.ParseFloat(strings.TrimSpace(fields[0]), 64); err == nil && len(fields) > 1 && w == w && w < 1e9 && w > -1e9 {
-		p.Weight, fields = w, fields[1:]
-	} else if len(fields) == 3 {
-		fields = []string{fields[0], fields[1] + "|" + fields[2]}
-	}
-	p.Text = strings.TrimSpace(fields[0])
-	if len(fields) > 1 {
-		for alias := range strings.SplitSeq(fields[1], ";") {
-			if alias = strings.TrimSpace(alias); alias != "" {
-				p.Aliases = append(p.Aliases, alias)
-			}
-		}
-	}
-	return p
 }
 
 var answerPath = regexp.MustCompile(`^answers\[(\d+)\]\.?`)

@@ -55,11 +55,10 @@ type shown struct {
 }
 
 func (p *program) show(ctx context.Context, c *client.Client, f *getFlags, id string) error {
-	read := c.Get
-	if f.wait {
-		read = c.Wait
+	job, err := c.Get(ctx, id) // also with --wait, which would wait for a server too
+	if err == nil && f.wait && !job.State.Finished() {
+		job, err = c.Wait(ctx, id)
 	}
-	job, err := read(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -130,12 +129,16 @@ func (p *program) printDetails(j tasks.Job) {
 		{"report", fmt.Sprintf("%d, revision %d", j.ReportID, j.Revision)},
 		{"queue", string(j.Priority)},
 		{"state", strings.TrimSpace(string(j.State) + "  " + note(j))},
-		{"steps", fmt.Sprintf("%s, %d of them kept from before", steps(j.Progress), j.Progress.Kept)},
+		{"steps", stepsKept(j.Progress)},
 		{"attempts", fmt.Sprintf("%d, charged %d of %d", j.Attempt, j.Charged, j.Budget)},
 		{"accepted", moment(j.AcceptedAt)}, {"due", moment(j.DueAt)}, {"started", moment(j.StartedAt)}, {"finished", moment(j.FinishedAt)},
 	}
 	if j.Error != nil {
-		lines = append(lines, [2]string{"error", string(j.Error.Class) + ": " + firstLine(j.Error.Message)})
+		name := "last error"
+		if j.Failing() {
+			name = "error"
+		}
+		lines = append(lines, [2]string{name, string(j.Error.Class) + ": " + firstLine(j.Error.Message)})
 	}
 	if s := sentence(j); s != "" {
 		lines = append(lines, [2]string{"meaning", s})
@@ -150,6 +153,13 @@ func (p *program) printDetails(j tasks.Job) {
 		}
 	}
 	t.Flush()
+}
+
+func stepsKept(p tasks.Progress) string {
+	if p.Kept == 0 {
+		return steps(p)
+	}
+	return fmt.Sprintf("%s, %d of them kept from before", steps(p), p.Kept)
 }
 
 func firstLine(s string) string {

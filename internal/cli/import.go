@@ -33,9 +33,11 @@ func (p *program) imports() *cobra.Command {
 		Short: "Store interviews from a JSON or CSV file",
 		Long: "Stores interviews; jobs that wait for them go on. - is standard input.\n\n" +
 			"The whole file is checked first. When anything is wrong, each place is named with its line and field and\n" +
-			"nothing is stored; with --skip-bad, the interviews without mistakes are.\n\n" +
+			"nothing is stored; with --skip-bad, the interviews without mistakes are. One that a bad row is of, or may\n" +
+			"be of, is left out as a whole.\n\n" +
 			"JSON is one interview, an array of them, or {\"interviews\":[…]}, in the form that /docs of the server describes.\n\n" +
 			"CSV is UTF-8 with a header, one row an answer; the rows of one report_id are one interview, in their order.\n" +
+			"Each row has as many cells as the header.\n" +
 			"Columns, in any order: " + columnList() + ".\n" +
 			"report_id, user_id and question are needed; user_id, title, language and position may be given in the\n" +
 			"interview's first row only. A row with nothing but these is an interview without answers.\n" +
@@ -104,8 +106,11 @@ func (p *program) readInterviews(f *importFlags, name string) (*interviews, erro
 	}
 	switch {
 	case len(found.wrong) > 0 && !f.skipBad:
-		return nil, &usageError{fmt.Errorf("%s: %d mistakes, nothing was stored; correct them, or store the %d interviews without any by --skip-bad",
-			name, len(found.wrong), len(found.good))}
+		hint := ""
+		if len(found.good) > 0 {
+			hint = fmt.Sprintf("; correct it, or store the %s without mistakes by --skip-bad", count(len(found.good), "interview"))
+		}
+		return nil, usagef("%s: %s, nothing was stored%s", name, count(len(found.wrong), "mistake"), hint)
 	case len(found.good) == 0:
 		return nil, usagef("%s: there is no interview to store in it", name)
 	}
@@ -191,7 +196,11 @@ func (p *program) printImport(out *imported, f *importFlags) error {
 		return printJSON(p.out, out)
 	}
 	if f.dryRun {
-		fmt.Fprintf(p.out, "%d interviews are in order\n", out.Checked)
+		are := "are"
+		if out.Checked == 1 {
+			are = "is"
+		}
+		fmt.Fprintf(p.out, "%s %s in order\n", count(out.Checked, "interview"), are)
 		return nil
 	}
 	rows := make([][]string, len(out.Imported))

@@ -58,6 +58,13 @@ func TestMistakesAreNamedByLineAndField(t *testing.T) {
 		{"two users", formatCSV, head + "1,7,q,,,\n1,8,q,,,\n", 0, []string{"3: user_id: differs"}},
 		{"two titles", formatCSV, head + "1,7,q,,,A\n1,7,q,,,B\n", 0, []string{"3: title: differs"}},
 		{"line after a cell of two", formatCSV, head + "1,7,q,,\"a\nb\",\n2,0,q,,,\n", 1, []string{"4: user_id: must"}},
+		{"short row", formatCSV, head + "3,7,q,,,\n1,7,q,,,\n1,7\n1,7,z,,,\n2,7\n2,7,z,,,\n", 1, []string{"4: 2 cells", "6: 2 cells"}},
+		{"long row in an interview", formatCSV, head + "1,7,q,,,\n1,7,a,b,c,d,e\n1,7,z,,,\n2,7,q,,,\n", 1, []string{"3: 7 cells"}},
+		{"row of nobody", formatCSV, head + "1,7,q,,,\n2,7,q,,,\n,7,z,,,\n3,7,q,,,\n4,7,q,,,\n", 2, []string{"4: report_id: missing"}},
+		{"row of nobody first", formatCSV, head + "x,7,z,,,\n3,7,q,,,\n4,7,q,,,\n", 1, []string{"2: report_id: must"}},
+		{"quote in a later row", formatCSV, head + "31,7,q,,,\n32,7,q,,,\n33,7,q,,,\n32,7,a \" b,,,\n31,7,z,,,\n", 1,
+			[]string{"5: not CSV", "2: report_id: may go on", "3: report_id: may go on"}},
+		{"quote that is not closed", formatCSV, head + "31,7,q,,,\n32,7,q,,,\n32,7,\"b,,,\n", 1, []string{"4: not CSV", "3: report_id: may go on"}},
 		{"too many cells", formatCSV, head + "1,7,a,b,c,d,e\n", 0, []string{"2: 7 cells"}},
 		{"quote", formatCSV, head + "1,7,a \" b,,,\n2,7,q,,,\n", 0, []string{"2: not CSV"}},
 		{"unknown column", formatCSV, "report_id,user_id,qestion\n1,7,q\n", 0, []string{"1: unknown column \"qestion\"", "1: question: the column is missing"}},
@@ -99,7 +106,7 @@ func TestTheFormatIsThatOfTheNameOrTheFirstCharacter(t *testing.T) {
 
 func FuzzImportStoresOnlyWhatTheServerWouldTake(f *testing.F) {
 	f.Add(true, []byte(interview(7, 42, "x")))
-	f.Add(true, []byte(`{"interviews":[{"user_id":1,"report_id":2}]}`))
+	f.Add(true, []byte(`{"interviews":[{"user_id":1,"report_id":2,"answers":[]}]}`))
 	f.Add(true, []byte(`{"interviews":{}}`))
 	f.Add(false, []byte("report_id,user_id,question,key_points\n1,2,q,\"3|a|b;c\nd\"\n1,,,\n"))
 	f.Add(false, []byte("report_id,user_id,question,key_points\n1,2,q,NaN|a\n"))

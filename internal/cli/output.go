@@ -76,7 +76,15 @@ func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// count is a number of things, such as "1 mistake" or "2 mistakes".
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }
 
 // note is the one thing worth knowing about a job besides its state.
@@ -88,7 +96,7 @@ func note(j tasks.Job) string {
 		return j.Skipped
 	case j.CancelAsk && !j.State.Finished():
 		return "asked to stop"
-	case j.Error != nil && j.State != tasks.Succeeded && j.State != tasks.Cancelled:
+	case j.Failing():
 		return string(j.Error.Class)
 	case j.State == tasks.Accepted && !j.DueAt.IsZero():
 		return "due " + moment(j.DueAt)
@@ -98,7 +106,7 @@ func note(j tasks.Job) string {
 
 // sentence tells the person who waits what happened, or is empty.
 func sentence(j tasks.Job) string {
-	if j.Error == nil || j.State.Finished() && j.State != tasks.Dead {
+	if !j.Failing() {
 		return ""
 	}
 	return j.Error.Class.Sentence("en", j.State == tasks.Dead)

@@ -15,7 +15,9 @@ func (p *program) serve() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server: API, relay, worker and dashboard in one process",
 		Long: "Runs until it is told to stop (Ctrl-C or SIGTERM): then it takes no more work, lets running evaluations\n" +
-			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.",
+			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.\n" +
+			"It ends with 2 when a setting has a bad value, and with 1 when a place that it needs is wrong or not to be had:\n" +
+			"--listen, --data-dir, --redis-url.",
 		Example: "  evalq serve --listen 127.0.0.1:8080 --data-dir ./data\n" +
 			"  evalq serve --redis-url redis://:password@redis.example:6379/0",
 		Args: cobra.NoArgs,
@@ -31,10 +33,14 @@ func (p *program) serve() *cobra.Command {
 	return cmd
 }
 
-// server reads the settings of a server. What is wrong with them is a failure
-// to start, like an address that is taken.
+// server reads the settings of a server. A place that cannot be used is a
+// failure to start, like an address that is taken; anything else that is wrong
+// with them is bad input.
 func (p *program) server(cmd *cobra.Command) (*config.Config, *slog.Logger, error) {
 	cfg, err := config.Load(p.environ, cmd.Flags(), p.dotenv)
+	if err != nil && !config.IsPlace(err) {
+		err = &usageError{err}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

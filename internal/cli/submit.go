@@ -174,7 +174,7 @@ func succeeded(j tasks.Job) error {
 // submitted is one line of the answer to many.
 type submitted struct {
 	Job     *tasks.Job `json:"job,omitempty"`
-	Created bool       `json:"created"`
+	Created *bool      `json:"created,omitempty"` // absent with an error
 	Error   string     `json:"error,omitempty"`
 }
 
@@ -200,7 +200,7 @@ func (p *program) submitMany(ctx context.Context, c *client.Client, f *submitFla
 				err = waitErr
 			}
 		}
-		out[i] = submitted{Job: &a.Job, Created: a.Created}
+		out[i] = submitted{Job: &a.Job, Created: &a.Created}
 		jobs = append(jobs, a.Job)
 	}
 	if f.json {

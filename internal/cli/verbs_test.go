@@ -47,14 +47,14 @@ func TestSubmitReadsManyFromAFile(t *testing.T) {
 		`{"kind":"topic_evaluation","user_id":1,"report_id":` + largeReport + `,"priority":"critical","run_at":"` + far + `"}`
 	var got []submitted
 	run(t, w.environ, in, "submit", "--file", "-", "--json").want(t, 0).decode(t, &got)
-	if len(got) != 2 || !got[0].Created || got[0].Job.UserID != 9223372036854775807 || got[1].Job.ReportID != 9007199254740993 || got[1].Job.Priority != tasks.Critical {
+	if len(got) != 2 || !*got[0].Created || got[0].Job.UserID != 9223372036854775807 || got[1].Job.ReportID != 9007199254740993 || got[1].Job.Priority != tasks.Critical {
 		t.Errorf("%+v", got)
 	}
 	bad := in + "\n" + `{"kind":"resume_parse","user_id":1,"report_id":1,"data":{"k":1}}`
 	var second []submitted
 	e := run(t, w.environ, bad, "submit", "--file", "-", "--json").want(t, 2, "request 3", "kind: unknown")
 	e.decode(t, &second)
-	if len(second) != 3 || second[0].Created || second[2].Error == "" {
+	if len(second) != 3 || *second[0].Created || second[2].Created != nil || second[2].Error == "" {
 		t.Errorf("%+v", second)
 	}
 }
@@ -172,12 +172,12 @@ func TestImportStoresNothingOfAFileWithMistakesUnlessTold(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	path := file(t, "i.json", "[\n"+interview(7, 42, "x")+",\n"+strings.Replace(interview(7, 43, "x"), `"question"`, `"questoin"`, 1)+"\n]")
-	w.run(t, "import", path).want(t, 2, "i.json:3: ", "questoin", "nothing was stored", "--skip-bad")
+	w.run(t, "import", path).want(t, 2, "i.json:3: ", "questoin", ": 1 mistake, nothing was stored", "the 1 interview without", "--skip-bad")
 	if e := w.run(t, "import", path, "--skip-bad", "--json").want(t, 0, "i.json:3: "); !strings.Contains(e.out, `"report_id": 42`) || strings.Contains(e.out, `"report_id": 43`) {
 		t.Errorf("%s", e.out)
 	}
 	w.run(t, "import", path, "--skip-bad").want(t, 0, "unchanged") // and not stored at the first call
-	w.run(t, "import", path, "--skip-bad", "--dry-run").want(t, 0, "1 interviews are in order")
+	w.run(t, "import", path, "--skip-bad", "--dry-run").want(t, 0, "1 interview is in order")
 }
 
 func TestImportTellsWhatTheServerRefuses(t *testing.T) {

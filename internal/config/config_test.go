@@ -222,6 +222,24 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestErrorsAboutAPlaceAreToldFromMistakes(t *testing.T) {
+	t.Parallel()
+	for set, place := range map[string]bool{
+		"EVALQ_LISTEN=8080": true, "EVALQ_LISTEN=0.0.0.0:8080": true, "EVALQ_REDIS_URL=http://x": true, "EVALQ_REDIS_URL_FILE=/no/such": true,
+		"EVALQ_LISTEN=8080 EVALQ_WINDOW=-1": true,
+		"EVALQ_ENGINE=bogus":                false, "EVALQ_CONCURRENCY=x": false, "EVALQ_CONCURRENCY=0": false, "EVALQ_ROLES=api": false, "EVALQ_CONCURENCY=3": false,
+		"EVALQ_ENGINE=managed EVALQ_REDIS_URL=redis://host": false, "EVALQ_OPERATOR_TOKEN_FILE=/no/such": false,
+	} {
+		_, err := Load(append([]string{home}, strings.Fields(set)...), nil, "")
+		if err == nil || IsPlace(err) != place {
+			t.Errorf("%s: IsPlace is %v: %v", set, IsPlace(err), err)
+		}
+	}
+	if _, err := Load(nil, nil, ""); !IsPlace(err) {
+		t.Errorf("without a home folder: %v", err)
+	}
+}
+
 func TestLoadTellsOfAllBadSettingsAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := Load([]string{home, "EVALQ_CONCURRENCY=0", "EVALQ_LOG_FORMAT=xml", "EVALQ_WINDOW=-1"}, nil, "")

@@ -172,7 +172,7 @@ func (r *reader) put(s Setting, value string, given bool, file, name, fileName s
 	case file != "":
 		secret, err := readSecret(file)
 		if err != nil {
-			return fmt.Errorf("config: read the file that %s names: %w", fileName, err)
+			return about(s.Field, fmt.Errorf("config: read the file that %s names: %w", fileName, err))
 		}
 		r.values[s.Env] = secret
 	case value != "":
@@ -282,7 +282,7 @@ func (c *Config) complete(variable func(string) string) error {
 	}
 	dir, err := filepath.Abs(c.DataDir)
 	if err != nil {
-		return fmt.Errorf("config: %s: %w", setting("DataDir").name(), err)
+		return about("DataDir", fmt.Errorf("config: %s: %w", setting("DataDir").name(), err))
 	}
 	c.DataDir = dir
 	return nil

@@ -35,7 +35,32 @@ func setting(field string) Setting {
 
 // problem is an error about the value of a field.
 func problem(field string, value any, format string, args ...any) error {
-	return fmt.Errorf("config: %s is %v: %s", setting(field).name(), value, fmt.Sprintf(format, args...))
+	return about(field, fmt.Errorf("config: %s is %v: %s", setting(field).name(), value, fmt.Sprintf(format, args...)))
+}
+
+// places are the settings that say where something is.
+var places = []string{"Listen", "DataDir", "RedisURL"}
+
+// placeError is about one of places.
+type placeError struct{ err error }
+
+func (e *placeError) Error() string { return e.err.Error() }
+func (e *placeError) Unwrap() error { return e.err }
+
+func about(field string, err error) error {
+	if err != nil && slices.Contains(places, field) {
+		return &placeError{err}
+	}
+	return err
+}
+
+// IsPlace reports whether err is, perhaps among others, about a place that the
+// server needs: where it listens, keeps its data or finds Redis. That is a
+// failure to start, like a place that is taken or does not answer; any other
+// error of Load is a mistake in the settings.
+func IsPlace(err error) bool {
+	var place *placeError
+	return errors.As(err, &place)
 }
 
 // Validate checks each setting and how they go together. The error has a line

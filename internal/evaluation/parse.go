@@ -64,7 +64,8 @@ type keyPointDoc struct {
 // path of the field and never quote an answer. What may be left out gets its
 // default: dialog ids and key point ids by position ("1", "2", … and "p1",
 // "p2", …), difficulty 3, weight 1, the language that the questions are written
-// in. An interview without answers is valid: people quit early.
+// in. An interview without answers is valid, since people quit early, but must
+// say so: "answers": [].
 func ParseInterview(b []byte) (Interview, error) {
 	if len(b) > MaxInterview {
 		return Interview{}, fmt.Errorf("interview: %d bytes, at most %d are taken", len(b), MaxInterview)
@@ -95,6 +96,9 @@ func (d interviewDoc) interview() (in Interview, err error) {
 	}
 	if in.Position, err = name("position", d.Position, MaxName); err != nil {
 		return in, err
+	}
+	if d.Answers == nil { // a slip would else empty what is stored
+		return in, errors.New("answers: missing; give [] for an interview without any")
 	}
 	if len(d.Answers) > MaxAnswers {
 		return in, fmt.Errorf("answers: %d given, at most %d are taken", len(d.Answers), MaxAnswers)

@@ -89,10 +89,28 @@ func field(info, name string) string {
 // explain says what an error means for who typed the URL. It keeps err for
 // callers that look for a cause.
 func explain(ctx context.Context, err error, o *redis.Options) error {
+	if notRedis(err) { // the client's words quote what it could not read
+		return &stranger{err}
+	}
 	if advice := advice(ctx, err, o); advice != "" {
 		return fmt.Errorf("%s: %w", advice, err)
 	}
 	return err
+}
+
+// stranger is a server of another kind.
+type stranger struct{ err error }
+
+func (e *stranger) Error() string {
+	return "this does not speak Redis: something else answers there; correct the host or the port"
+}
+func (e *stranger) Unwrap() error { return e.err }
+
+// notRedis reports whether the client could not read the answer at all. It has
+// no error of its own for that.
+func notRedis(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, "redis: can't parse") || strings.HasPrefix(text, "redis: invalid reply")
 }
 
 func advice(ctx context.Context, err error, o *redis.Options) string {

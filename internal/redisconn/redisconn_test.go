@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -244,6 +245,18 @@ func TestOpenTellsTLSFromPlain(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t, redistest.WithTCP())
 	wantParts(t, openFails(t, "rediss://"+s.Addr), "if it does not speak TLS, write redis://")
+}
+
+func TestOpenTellsWhatIsNotRedisAtAll(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	address := web.Listener.Addr().String()
+	text := openFails(t, "redis://:s3cret@"+address)
+	wantParts(t, text, "this does not speak Redis", "redis://:***@"+address)
+	if strings.Contains(text, "parse") || strings.Contains(text, "HTTP/1.1") {
+		t.Errorf("the parser speaks: %s", text)
+	}
 }
 
 func TestOpenTellsTLSFromAServerThatTalksFirst(t *testing.T) {
