@@ -55,7 +55,7 @@ func Demo(ctx context.Context, cfg config.Config, out io.Writer, newLog func(io.
 
 	served := make(chan error, 1)
 	stop, cancel := context.WithCancel(ctx)
-	go func() { served <- a.Run(stop) }()
+	go func() { served <- a.runAndSay(stop, out) }()
 	show := &showcase{app: a, out: out, repaired: repaired}
 	if err := show.run(stop); err != nil && ctx.Err() == nil {
 		cancel()

@@ -26,7 +26,16 @@ func ServeWith(ctx context.Context, cfg config.Config, x Extras, out io.Writer, 
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
 	a.announce(out)
-	return a.Run(ctx)
+	return a.runAndSay(ctx, out)
+}
+
+// runAndSay is Run with a last word for who pressed Ctrl-C.
+func (a *App) runAndSay(ctx context.Context, out io.Writer) error {
+	err := a.Run(ctx)
+	if err == nil {
+		fmt.Fprintln(out, "stopped; what is unfinished goes on at the next start")
+	}
+	return err
 }
 
 func (a *App) announce(out io.Writer) {

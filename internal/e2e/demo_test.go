@@ -32,6 +32,9 @@ func TestTheDemoShowsResultsAndItsPrintedCommandsRepairTheDeadJob(t *testing.T) 
 	if code := p.interrupt(); code != 0 {
 		t.Fatalf("Ctrl-C ended it with %d:\n%s", code, p.out)
 	}
+	if !strings.Contains(p.out.String(), "stopped; what is unfinished") {
+		t.Fatalf("it ended without a word:\n%s", p.out)
+	}
 }
 
 // printedCommands reads what the demo tells its reader to type.
