@@ -180,6 +180,27 @@ func TestADeadJobIsNotRevivedByARedisWithOlderDataButByAnOperatorsRun(t *testing
 	if calls.Load() != 1 {
 		t.Fatal("the dead job ran again by itself")
 	}
+	// Or with the task as it was after an earlier failure, with the same count.
+	key := "asynq:{default}:t:" + j.TaskID()
+	raw, err := w.rdb.HGet(t.Context(), key, "msg").Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// last_failed_at is field 11 of Asynq's message; a later value wins.
+	older := append(raw, 0x58, 0x80, 0x94, 0xeb, 0xdc, 0x03) // 2001-09-09T01:46:40Z
+	if err := w.rdb.HSet(t.Context(), key, "msg", older).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := insp.RunTask("default", j.TaskID()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "older task is archived again", func() bool {
+		info, err := insp.GetTaskInfo("default", j.TaskID())
+		return err == nil && info.State == asynq.TaskStateArchived && info.LastFailedAt.Year() > 2001
+	})
+	if calls.Load() != 1 {
+		t.Fatal("the dead job was revived by older data")
+	}
 	// An operator runs the archived task past our pages.
 	if err := insp.RunTask("default", j.TaskID()); err != nil {
 		t.Fatal(err)

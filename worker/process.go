@@ -64,7 +64,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	// record that nobody runs. The ledger bounds its own commits.
 	d := tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried}
 	claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
-	if err == nil && claim.Outcome == tasks.Doubtful && s.failedBefore(ctx, taskID) {
+	if err == nil && claim.Outcome == tasks.Doubtful && s.archivedSince(ctx, taskID, claim.Job.FinishedAt) {
 		d.Forced = true
 		claim, err = s.ledger.Begin(context.WithoutCancel(ctx), d)
 	}
@@ -87,12 +87,14 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	return nil
 }
 
-// failedBefore asks Asynq whether the task had failed: then somebody ran it by
-// hand. A task of a Redis that came back with older data had not.
-func (s *Server) failedBefore(ctx context.Context, taskID string) bool {
+// archivedSince asks Asynq whether the task failed at or after the moment at
+// which the ledger gave the job up: then it was archived, and somebody ran it by
+// hand. In a Redis that came back with older data its last failure is an earlier
+// one. Asynq keeps whole seconds.
+func (s *Server) archivedSince(ctx context.Context, taskID string, dead time.Time) bool {
 	queue, _ := asynq.GetQueueName(ctx)
 	info, err := asynq.NewInspectorFromRedisClient(s.rdb).GetTaskInfo(queue, taskID)
-	return err == nil && !info.LastFailedAt.IsZero()
+	return err == nil && !info.LastFailedAt.IsZero() && !info.LastFailedAt.Before(dead.Truncate(time.Second))
 }
 
 func lastWords(j tasks.Job) string {

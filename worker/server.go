@@ -27,8 +27,8 @@ var errHandBack = errors.New("worker: the worker is stopping")
 
 const (
 	beatEvery   = 5 * time.Second
-	stopEvery   = time.Second      // how often cancellations of running jobs are looked for
-	strayAfter  = 20 * time.Second // an attempt that was begun is known here by then
+	stopEvery   = time.Second // how often cancellations of running jobs are looked for
+	strayAfter  = time.Minute // an attempt that was begun is known here by then; above a commit's longest time
 	returnGrace = 10 * time.Second
 )
 

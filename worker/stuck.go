@@ -29,6 +29,11 @@ func (a *attempt) watch(ctx context.Context) (returned func()) {
 		if err := a.s.ledger.Stuck(wctx, a.fence, stackOf(id)); err != nil {
 			a.s.cfg.Logger.Warn("a stuck handler could not be noted", "job", a.job.Ref(), "err", err)
 		}
+		select {
+		case <-done:
+			return // it came back while its stack was written down
+		default:
+		}
 		a.s.countStuck(+1)
 		<-done
 		a.s.countStuck(-1)

@@ -194,15 +194,6 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 			j.holdSince = ms(now)
 		}
 		wait = at(j.holdSince).Add(l.cfg.InterviewWait).Sub(now)
-		if stored, err := t.interviewStored(j.ReportID); err != nil {
-			return tasks.Verdict{}, err
-		} else if wait <= 0 && !stored {
-			j.Error = &tasks.Failure{Class: tasks.ClassInterviewMissing, Message: "the interview did not arrive within " + l.cfg.InterviewWait.String()}
-			if _, err := l.closeAttempt(t, j, string(tasks.Dead), false, j.Error); err != nil {
-				return tasks.Verdict{}, err
-			}
-			return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
-		}
 	}
 	why, err := t.lateHold(j, tr.Hold, now)
 	if err != nil {
@@ -210,6 +201,13 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 	}
 	if why != "" {
 		return l.handBack(t, j, why)
+	}
+	if tr.Hold == tasks.HoldInterviewMissing && wait <= 0 {
+		j.Error = &tasks.Failure{Class: tasks.ClassInterviewMissing, Message: "the interview did not arrive within " + l.cfg.InterviewWait.String()}
+		if _, err := l.closeAttempt(t, j, string(tasks.Dead), false, j.Error); err != nil {
+			return tasks.Verdict{}, err
+		}
+		return tasks.Verdict{State: tasks.Dead}, l.die(t, j, worker, string(tasks.ClassInterviewMissing), tr.Retried)
 	}
 	if _, err := l.closeAttempt(t, j, string(tasks.Held), false, nil); err != nil {
 		return tasks.Verdict{}, err

@@ -136,8 +136,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer t.Stop()
 	}
 	r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
-	r.guard(ctx, "do chores", r.chores)
 	r.pass(ctx)
+	r.guard(ctx, "do chores", r.chores)
 	for {
 		select {
 		case <-ctx.Done():

@@ -406,12 +406,22 @@ func interviewArrivesMidway(w *world) {
 	if got := w.wantState(j.ID, tasks.Accepted); v.State != tasks.Accepted || !got.DueAt.IsZero() {
 		w.t.Fatalf("it goes on as %+v", got)
 	}
-	// A handler that says so again is not asked without end.
+	// A handler that says so again is not asked without end, and the wait has one.
 	w.feed()
 	_, f = w.start(j.ID)
 	_, err = w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
 	w.must(err)
 	w.wantState(j.ID, tasks.Held)
+	w.clock.pass(25 * time.Hour)
+	for range 2 {
+		_, err = w.Ripen(w.ctx)
+		w.must(err)
+		w.feed()
+		_, f = w.start(j.ID)
+		_, err = w.Fail(w.ctx, f, tasks.Trouble{Hold: tasks.HoldInterviewMissing})
+		w.must(err)
+	}
+	w.wantState(j.ID, tasks.Dead)
 }
 
 func begunBeforeItsInterview(w *world) {
