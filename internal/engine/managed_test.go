@@ -99,6 +99,12 @@ func TestManagedBringsAKilledChildBackWithItsData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// While an fsync is slow, everysec lets Redis keep writes back for up to 2 s;
+	// a kill then loses them, and bringing those back is the ledger's business.
+	await(t, "writes are in the file", func() bool {
+		info, err := c.Info(t.Context(), "persistence").Result()
+		return err == nil && strings.Contains(info, "aof_buffer_length:0\r")
+	})
 	for range 3 { // the back-off grows, the data stays
 		first := m.current().pid
 		if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
