@@ -17,6 +17,7 @@ import (
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -35,11 +36,6 @@ type monitors struct{ operator, viewer *monitor }
 
 const nonceMark = "evalq-nonce-goes-here"
 
-// shared hands a client to Asynqmon, which is never told to close it.
-type shared struct{ client redis.UniversalClient }
-
-func (s shared) MakeRedisClient() any { return s.client }
-
 func newAsynqmon(client redis.UniversalClient, prefix string, log *slog.Logger) (*monitors, error) {
 	operator, err := newMonitor(client, prefix, log, false)
 	if err != nil {
@@ -52,7 +48,7 @@ func newAsynqmon(client redis.UniversalClient, prefix string, log *slog.Logger) 
 func newMonitor(client redis.UniversalClient, prefix string, log *slog.Logger, readOnly bool) (*monitor, error) {
 	m := &monitor{redis: client, log: log, root: prefix + "/asynqmon"}
 	m.handler = asynqmon.New(asynqmon.Options{
-		RootPath: m.root, RedisConnOpt: shared{client}, ReadOnly: readOnly,
+		RootPath: m.root, RedisConnOpt: redisconn.ConnOpt(client), ReadOnly: readOnly,
 		PayloadFormatter: asynqmon.PayloadFormatterFunc(showIDs),
 		ResultFormatter:  asynqmon.ResultFormatterFunc(func(_ string, b []byte) string { return hidden(b) }),
 	})

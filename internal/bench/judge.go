@@ -226,20 +226,3 @@ func mean(x []float64) float64 {
 	}
 	return sum / float64(len(x))
 }
-
-// FormatJudge writes the result as a small table.
-func FormatJudge(w io.Writer, res JudgeResult) error {
-	_, err := fmt.Fprintf(w, "judge         %s\nrows          %d\nassessed      %d\nunassessable  %d\nr             %s\nqwk           %s\nrmse (0-5)    %.3f\n",
-		res.Judge, res.Rows, res.N, res.Unassessable, figure(res.R), figure(res.QWK), res.RMSE)
-	if err != nil {
-		return fmt.Errorf("bench: judge: write table: %w", err)
-	}
-	return nil
-}
-
-func figure(v *float64) string {
-	if v == nil {
-		return "undefined (no variation)"
-	}
-	return strconv.FormatFloat(*v, 'f', 3, 64)
-}

@@ -101,16 +101,3 @@ func TestJudgeCSVReportsAFailingReader(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
-
-func TestFormatJudgeWritesATable(t *testing.T) {
-	t.Parallel()
-	r := 0.5678
-	var out strings.Builder
-	if err := bench.FormatJudge(&out, bench.JudgeResult{Judge: "offline/1", Rows: 3, N: 2, Unassessable: 1, R: &r, RMSE: 1.25}); err != nil {
-		t.Fatal(err)
-	}
-	want := "judge         offline/1\nrows          3\nassessed      2\nunassessable  1\nr             0.568\nqwk           undefined (no variation)\nrmse (0-5)    1.250\n"
-	if out.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
-	}
-}

@@ -62,7 +62,7 @@ func (p *program) printJudge(r bench.JudgeResult) {
 		}
 		return strconv.FormatFloat(*f, 'f', 3, 64)
 	}
-	table(p.out, []string{"JUDGE", "ROWS", "ASSESSED", "R", "QWK", "RMSE"}, [][]string{{
-		r.Judge, strconv.Itoa(r.Rows), strconv.Itoa(r.N), figure(r.R), figure(r.QWK), figure(&r.RMSE),
+	table(p.out, []string{"JUDGE", "ROWS", "ASSESSED", "UNASSESSABLE", "R", "QWK", "RMSE"}, [][]string{{
+		r.Judge, strconv.Itoa(r.Rows), strconv.Itoa(r.N), strconv.Itoa(r.Unassessable), figure(r.R), figure(r.QWK), figure(&r.RMSE),
 	}})
 }

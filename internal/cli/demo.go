@@ -16,7 +16,7 @@ func (p *program) demo() *cobra.Command {
 		Short: "Start a server, evaluate the sample interviews, and show the results",
 		Long: "Needs nothing but this program. It loads sample interviews, submits both kinds of evaluation for each,\n" +
 			"prints the scores and the address of the dashboard, and keeps serving until Ctrl-C.",
-		Example: "  evalq demo\n  evalq demo --listen 127.0.0.1:0 --data-dir /tmp/evalq-demo",
+		Example: "  evalq demo\n  evalq demo --listen 127.0.0.1:0 --data-dir ./demo-data",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, _, err := p.server(cmd)

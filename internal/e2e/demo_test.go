@@ -11,7 +11,8 @@ import (
 
 func TestTheDemoShowsResultsAndItsPrintedCommandsRepairTheDeadJob(t *testing.T) {
 	t.Parallel()
-	p := start(t, "demo", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir())
+	dir := t.TempDir()
+	p := start(t, "demo", "--listen", "127.0.0.1:0", "--data-dir", dir)
 	p.awaitLine("Serving on ")
 	said := p.out.String()
 	for _, want := range []string{"sign-in ", "engine     embedded", "finished", "weakest topic", "dead: not_assessable", "skipped: empty", "strong"} {
@@ -34,6 +35,12 @@ func TestTheDemoShowsResultsAndItsPrintedCommandsRepairTheDeadJob(t *testing.T) 
 	}
 	if !strings.Contains(p.out.String(), "stopped; what is unfinished") {
 		t.Fatalf("it ended without a word:\n%s", p.out)
+	}
+	// A second run leaves the repair alone.
+	p = start(t, "demo", "--listen", "127.0.0.1:0", "--data-dir", dir)
+	p.awaitLine("Serving on ")
+	if said := p.out.String(); strings.Contains(said, "not_assessable") || !strings.Contains(said, "20 known from a run before") {
+		t.Fatalf("the second run said:\n%s", said)
 	}
 }
 

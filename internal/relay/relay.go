@@ -62,7 +62,6 @@ type Relay struct {
 	ledger *ledger.Ledger
 	rdb    redis.UniversalClient
 	client *asynq.Client
-	insp   *asynq.Inspector
 	queues map[tasks.Priority]*queue
 	epoch  string
 	down   backoff
@@ -118,7 +117,7 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 	}
 	r := &Relay{
 		cfg: c, ledger: l, rdb: rdb,
-		client: asynq.NewClientFromRedisClient(rdb), insp: asynq.NewInspectorFromRedisClient(rdb),
+		client: asynq.NewClientFromRedisClient(rdb),
 		queues: map[tasks.Priority]*queue{}, every: usual,
 	}
 	for _, p := range tasks.Priorities() {
