@@ -16,6 +16,9 @@ type Delivery struct {
 	// Forced confirms a Doubtful delivery: Asynq says that the task had failed
 	// before, so somebody ran it by hand.
 	Forced bool
+	// Again is set when the worker asks once more because the answer was lost,
+	// and does not run the job: an attempt of its own on record is then this one.
+	Again bool
 }
 
 // Outcome is the ledger's answer to a Delivery.

@@ -128,14 +128,12 @@ func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job
 	if len(j.Data) > 0 {
 		data = []byte(j.Data)
 	}
-	res, err := t.exec(`INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
+	var err error
+	j.seq, err = t.insert(`INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), ms(now), j.InputHash, data)
 	if err != nil {
 		return nil, err
-	}
-	if j.seq, err = res.LastInsertId(); err != nil {
-		return nil, unavailable("accept", err)
 	}
 	t.after = append(t.after, l.notices.wake)
 	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")

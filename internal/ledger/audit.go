@@ -22,7 +22,7 @@ func (l *Ledger) Audit(ctx context.Context, e tasks.AuditEntry) error {
 
 // AuditLog lists the newest entries, newest first.
 func (l *Ledger) AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT at, who, action, target, detail, remote FROM evalq_audit ORDER BY seq DESC LIMIT ?`, limit)
+	rows, err := l.rows(ctx, `SELECT at, who, action, target, detail, remote FROM evalq_audit ORDER BY seq DESC LIMIT ?`, limit)
 	if err != nil {
 		return nil, readError("audit log", err)
 	}
@@ -47,11 +47,8 @@ func (l *Ledger) Pause(ctx context.Context, queue tasks.Priority, paused bool, w
 		return &tasks.InvalidError{Err: err}
 	}
 	err := l.w.do(ctx, func(t *txn) error {
-		res, err := t.exec(`UPDATE evalq_queues SET paused = ? WHERE name = ?`, paused, queue)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
+		n, err := t.changed(`UPDATE evalq_queues SET paused = ? WHERE name = ?`, paused, queue)
+		if err != nil || n > 0 {
 			return err
 		}
 		_, err = t.exec(`INSERT INTO evalq_queues (name, paused) VALUES (?, ?)`, queue, paused)
@@ -65,7 +62,7 @@ func (l *Ledger) Pause(ctx context.Context, queue tasks.Priority, paused bool, w
 
 // Paused lists the paused queues.
 func (l *Ledger) Paused(ctx context.Context) (map[tasks.Priority]bool, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT name FROM evalq_queues WHERE paused <> 0`)
+	rows, err := l.rows(ctx, `SELECT name FROM evalq_queues WHERE paused <> 0`)
 	if err != nil {
 		return nil, readError("pauses", err)
 	}

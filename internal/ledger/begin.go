@@ -14,6 +14,11 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 	var claim tasks.Claim
 	err := l.w.do(ctx, func(t *txn) error {
 		claim = tasks.Claim{}
+		if t.again {
+			// Only the worker knows whether the attempt that may be on record is
+			// at work already.
+			return refuse(tasks.ErrOutcomeUnknown)
+		}
 		j, err := t.find(`id = ?`, d.Job)
 		if err != nil {
 			return err
@@ -22,14 +27,17 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 			claim.Outcome = tasks.Unknown
 			return nil
 		}
-		claim.Outcome, err = l.admit(t, j, d)
-		claim.Job = j.Job
-		if err != nil || claim.Outcome != tasks.Mine {
-			return err
+		if !l.begun(j, d) {
+			claim.Outcome, err = l.admit(t, j, d)
+			claim.Job = j.Job
+			if err != nil || claim.Outcome != tasks.Mine {
+				return err
+			}
+			if err := l.start(t, j, d); err != nil {
+				return err
+			}
 		}
-		if err := l.start(t, j, d); err != nil {
-			return err
-		}
+		claim.Outcome = tasks.Mine
 		claim.Job, claim.Policy = j.Job, l.cfg.Policies(j.Kind)
 		return nil
 	})
@@ -37,6 +45,12 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 		return tasks.Claim{}, fmt.Errorf("ledger: begin %s: %w", d.Job, err)
 	}
 	return claim, nil
+}
+
+// begun reports whether the same worker's Begin of this delivery was committed
+// before, while its answer was lost.
+func (l *Ledger) begun(j *job, d tasks.Delivery) bool {
+	return d.Again && j.State == tasks.Running && j.worker == d.Worker && j.Delivery == d.Number
 }
 
 // admit decides who may run; on tasks.Mine j is left in a state from which
@@ -169,29 +183,35 @@ func (l *Ledger) closeAttempt(t *txn, j *job, outcome string, charged bool, f *t
 		ms(l.now()), outcome, charged, f.Class, f.Message, f.Stack, f.Stack, j.ID, j.Attempt); err != nil {
 		return 0, err
 	}
-	res, err := t.exec(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt)
-	if err != nil {
-		return 0, err
-	}
+	n, err := t.changed(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt)
 	// Only who let go of something has something to tell: jobs that wait for a
 	// third one would wake each other without end.
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
+	if err != nil || n == 0 {
 		return saved, err
 	}
 	return saved, l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "the other job let go")
 }
 
-// release sends every job of a report that is held for a reason on its way.
+// release sends every job of a report that is held for a reason on its way. It
+// locks those alone: the others of the report may be at work.
 func (l *Ledger) release(t *txn, user, report int64, hold tasks.Hold, who, why string) error {
-	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE report_id = ? AND user_id = ? AND state = 'held' AND hold = ?`, report, user, hold)
+	held, err := t.seqs(`report_id = ? AND user_id = ? AND state = 'held' AND hold = ?`, report, user, hold)
 	if err != nil {
 		return err
 	}
-	held, err := scanJobs(rows)
-	if err != nil {
-		return err
-	}
-	for _, j := range held {
+	return l.goOn(t, held, hold, who, why)
+}
+
+// goOn delivers held jobs again that are still held for that reason.
+func (l *Ledger) goOn(t *txn, held []int64, hold tasks.Hold, who, why string) error {
+	for _, seq := range held {
+		j, err := t.find(`seq = ? AND state = 'held' AND hold = ?`, seq, hold)
+		if err != nil {
+			return err
+		}
+		if j == nil {
+			continue
+		}
 		if err := l.deliverAgain(t, j, who, why); err != nil {
 			return err
 		}

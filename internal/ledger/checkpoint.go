@@ -37,7 +37,7 @@ func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpo
 	var done int64
 	var value []byte
 	found, err := t.row([]any{&owner, &attempt, &done, &value},
-		`SELECT job_id, attempt, done_at, value FROM evalq_checkpoints WHERE scope = ? AND name = ?`, scope, name)
+		`SELECT job_id, attempt, done_at, value FROM evalq_checkpoints WHERE scope = ? AND name = ?`+t.d.lock, scope, name)
 	if err != nil {
 		return tasks.Checkpoint{}, err
 	}
@@ -65,11 +65,12 @@ func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpo
 }
 
 func (l *Ledger) attemptLives(t *txn, id string, attempt int) (bool, error) {
-	j, err := t.find(`id = ?`, id)
-	if err != nil || j == nil || j.State != tasks.Running || j.Attempt != attempt {
+	var worker string
+	found, err := t.row([]any{&worker}, `SELECT worker FROM evalq_jobs WHERE id = ? AND state = 'running' AND attempt = ?`, id, attempt)
+	if err != nil || !found {
 		return false, err
 	}
-	return l.alive(t, j.worker)
+	return l.alive(t, worker)
 }
 
 // SaveStep stores the outcome of a claimed step and counts it for the attempt.
@@ -80,13 +81,13 @@ func (l *Ledger) SaveStep(ctx context.Context, f tasks.Fence, scope, name string
 		if err != nil {
 			return err
 		}
-		res, err := t.exec(`UPDATE evalq_checkpoints SET value = ?, done_at = ? WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
+		n, err := t.changed(`UPDATE evalq_checkpoints SET value = ?, done_at = ? WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
 			[]byte(value), ms(l.now()), scope, name, f.Job, f.Attempt)
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n != 1 {
-			return refuse(fmt.Errorf("the step is not claimed by attempt %d: %w", f.Attempt, tasks.ErrStale))
+		if n != 1 {
+			return t.savedBefore(f, scope, name)
 		}
 		if _, err := t.exec(`UPDATE evalq_attempts SET saved = saved + 1 WHERE job_id = ? AND number = ?`, f.Job, f.Attempt); err != nil {
 			return err
@@ -99,16 +100,24 @@ func (l *Ledger) SaveStep(ctx context.Context, f tasks.Fence, scope, name string
 	return nil
 }
 
+// savedBefore takes a step that the same attempt has stored for a success: the
+// answer to its commit was lost.
+func (t *txn) savedBefore(f tasks.Fence, scope, name string) error {
+	var n int
+	if _, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at <> 0`,
+		scope, name, f.Job, f.Attempt); err != nil || n == 1 {
+		return err
+	}
+	return refuse(fmt.Errorf("the step is not claimed by attempt %d: %w", f.Attempt, tasks.ErrStale))
+}
+
 // DropStep gives a claim back when its step failed, so that another job need
 // not wait for the end of the attempt.
 func (l *Ledger) DropStep(ctx context.Context, f tasks.Fence, scope, name string) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		res, err := t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
+		n, err := t.changed(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
 			scope, name, f.Job, f.Attempt)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		if err != nil || n == 0 {
 			return err
 		}
 		j, err := t.byID(f.Job)

@@ -40,6 +40,13 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 	var fed Fed
 	err := l.w.do(ctx, func(t *txn) error {
 		fed = Fed{After: win.After}
+		if t.again {
+			return refuse(tasks.ErrOutcomeUnknown) // what was handed out then is found by InRedis
+		}
+		mine, err := t.soleFeeder(queue)
+		if err != nil || !mine {
+			return err
+		}
 		waiting, total, err := t.waiting(queue)
 		if err != nil {
 			return err
@@ -69,6 +76,16 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
 	}
 	return fed, nil
+}
+
+// soleFeeder takes the queue for this transaction, so that two relays together
+// keep to its window. It does not wait: whoever has it feeds it.
+func (t *txn) soleFeeder(queue tasks.Priority) (bool, error) {
+	if t.d.OneOwner {
+		return true, nil
+	}
+	var name string
+	return t.row([]any{&name}, `SELECT name FROM evalq_queues WHERE name = ?`+t.d.free, queue)
 }
 
 // waiting counts the queued jobs of a queue by user, and in all, with the
@@ -132,12 +149,7 @@ func (t *txn) pick(queue tasks.Priority, win Window, waiting map[int64]int, free
 		if quota <= 0 {
 			continue
 		}
-		rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs
-			WHERE state = 'accepted' AND queue = ? AND due_at = 0 AND user_id = ? ORDER BY seq LIMIT ?`, queue, user, quota)
-		if err != nil {
-			return hand{}, err
-		}
-		jobs, err := scanJobs(rows)
+		jobs, err := t.freeJobs(`state = 'accepted' AND queue = ? AND due_at = 0 AND user_id = ? ORDER BY seq LIMIT ?`, queue, user, quota)
 		if err != nil {
 			return hand{}, err
 		}
@@ -209,20 +221,12 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 	ripe := 0
 	err := l.w.do(ctx, func(t *txn) error {
 		now := ms(l.now())
-		res, err := t.exec(`UPDATE evalq_jobs SET due_at = 0 WHERE seq IN
-			(SELECT seq FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?)`, now, ripenChunk)
+		n, err := t.changed(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND seq IN (SELECT seq FROM
+			(SELECT seq FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?) AS due)`, now, ripenChunk)
 		if err != nil {
 			return err
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return unavailable("ripen", err)
-		}
-		rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE state = 'held' AND due_at <= ? LIMIT ?`, now, feedChunk)
-		if err != nil {
-			return err
-		}
-		held, err := scanJobs(rows)
+		held, err := t.freeJobs(`state = 'held' AND due_at <= ? LIMIT ?`, now, feedChunk)
 		if err != nil {
 			return err
 		}
@@ -257,7 +261,7 @@ func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
 	now := ms(l.now())
 	var critical, normal, low bool
 	var o Outlook
-	err := l.read.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
+	err := l.row(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
 		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
 		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`,
 		now, now, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
@@ -276,7 +280,7 @@ func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int)
 	// A clock that went back must hide nothing: what moved in the future is old.
 	now := ms(l.now())
 	before := now - age
-	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
+	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
 		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND due_at <= ?) ORDER BY seq LIMIT ?`,
 		after, age, before, now, before, limit)
 	if err != nil {
@@ -303,7 +307,7 @@ func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why str
 // not moved for as long as that.
 func (l *Ledger) RedeliverUnbegun(ctx context.Context, id string, delivery int, still time.Duration) error {
 	var n int
-	err := l.read.QueryRowContext(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND (moved_at <= ? OR moved_at > ?)`,
+	err := l.row(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND (moved_at <= ? OR moved_at > ?)`,
 		id, delivery, ms(l.now().Add(-still)), ms(l.now())).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("ledger: look for %s: %w", id, err)
@@ -339,7 +343,7 @@ func (l *Ledger) redeliver(ctx context.Context, id string, delivery int, still t
 // dead job that Asynq has no task of, which belongs among its archived ones,
 // and a cancelled job whose task still waits there.
 func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE chore = 1 ORDER BY seq LIMIT ?`, limit)
+	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE chore = 1 ORDER BY seq LIMIT ?`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: read chores: %w", err)
 	}
@@ -358,8 +362,8 @@ func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
 // that was wiped does not show them among its archived tasks any more.
 func (l *Ledger) ShowDead(ctx context.Context, limit int) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_jobs SET chore = 1, dead_retried = -1 WHERE seq IN
-			(SELECT seq FROM evalq_jobs WHERE state = 'dead' ORDER BY seq DESC LIMIT ?)`, limit)
+		_, err := t.exec(`UPDATE evalq_jobs SET chore = 1, dead_retried = -1 WHERE state = 'dead' AND seq IN (SELECT seq FROM
+			(SELECT seq FROM evalq_jobs WHERE state = 'dead' ORDER BY seq DESC LIMIT ?) AS newest)`, limit)
 		return err
 	})
 	if err != nil {

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"evalq/tasks"
@@ -16,8 +18,14 @@ func (l *Ledger) Complete(ctx context.Context, f tasks.Fence, fin tasks.Finish) 
 	cancelled := false
 	err := l.w.do(ctx, func(t *txn) error {
 		cancelled = false
-		j, err := t.fenced(f)
+		j, err := t.byID(f.Job)
 		if err != nil {
+			return err
+		}
+		if before, err := t.completedBefore(j, f, fin); err != nil || before {
+			return err
+		}
+		if err := j.fence(f); err != nil {
 			return err
 		}
 		if j.CancelAsk {
@@ -56,10 +64,37 @@ func (t *txn) fenced(f tasks.Fence) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
+	return j, j.fence(f)
+}
+
+func (j *job) fence(f tasks.Fence) error {
 	if j.State != tasks.Running || j.Attempt != f.Attempt || j.worker != f.Worker {
-		return nil, refuse(fmt.Errorf("attempt %d: %w", f.Attempt, tasks.ErrStale))
+		return refuse(fmt.Errorf("attempt %d: %w", f.Attempt, tasks.ErrStale))
 	}
-	return j, nil
+	return nil
+}
+
+// completedBefore reports whether the attempt has stored the very same end.
+func (t *txn) completedBefore(j *job, f tasks.Fence, fin tasks.Finish) (bool, error) {
+	before, err := t.endedBefore(j, f, tasks.Succeeded, tasks.Skipped)
+	if err != nil || !before || j.Skipped != fin.Skipped || fin.Skipped != "" {
+		return before && j.Skipped == fin.Skipped, err
+	}
+	var body []byte
+	_, err = t.row([]any{&body}, `SELECT body FROM evalq_results WHERE job_id = ?`, j.ID)
+	return bytes.Equal(body, fin.Result), err
+}
+
+// endedBefore reports whether the attempt itself has brought the job to one of
+// those states and nothing has happened since: the answer to its commit was
+// lost, and it says the same again.
+func (t *txn) endedBefore(j *job, f tasks.Fence, states ...tasks.State) (bool, error) {
+	if j.Attempt != f.Attempt || !slices.Contains(states, j.State) {
+		return false, nil
+	}
+	var worker, outcome string
+	_, err := t.row([]any{&worker, &outcome}, `SELECT worker, outcome FROM evalq_attempts WHERE job_id = ? AND number = ?`, f.Job, f.Attempt)
+	return worker == f.Worker && outcome == string(j.State), err
 }
 
 func (l *Ledger) endCancelled(t *txn, j *job, who string) error {
@@ -78,8 +113,15 @@ func (l *Ledger) endCancelled(t *txn, j *job, who string) error {
 func (l *Ledger) Fail(ctx context.Context, f tasks.Fence, tr tasks.Trouble) (tasks.Verdict, error) {
 	var v tasks.Verdict
 	err := l.w.do(ctx, func(t *txn) error {
-		j, err := t.fenced(f)
+		j, err := t.byID(f.Job)
 		if err != nil {
+			return err
+		}
+		if before, err := t.endedBefore(j, f, tasks.Retrying, tasks.Held, tasks.Dead, tasks.Cancelled); err != nil || before {
+			v = tasks.Verdict{State: j.State, Delay: max(0, j.DueAt.Sub(l.now()))}
+			return err
+		}
+		if err := j.fence(f); err != nil {
 			return err
 		}
 		v, err = l.judgeTrouble(t, j, tr)

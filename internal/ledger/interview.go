@@ -82,7 +82,7 @@ func (l *Ledger) Interview(ctx context.Context, userID, reportID int64) (evaluat
 	var doc evaluation.Interview
 	var user int64
 	var body []byte
-	err := l.read.QueryRowContext(ctx, `SELECT user_id, body FROM evalq_interviews WHERE report_id = ?`, reportID).Scan(&user, &body)
+	err := l.row(ctx, `SELECT user_id, body FROM evalq_interviews WHERE report_id = ?`, reportID).Scan(&user, &body)
 	if isNoRows(err) {
 		return doc, tasks.NewError(tasks.ClassInterviewMissing, fmt.Errorf("interview %d: %w", reportID, tasks.ErrNotFound))
 	}

@@ -19,15 +19,6 @@ import (
 	"evalq/tasks"
 )
 
-// Dialect holds the few words in which the databases differ.
-type Dialect struct {
-	Name  string // "sqlite"
-	Begin string // opens a transaction that may write
-	// OneOwner is set when the database belongs to one process, so that
-	// attempts found running at the start belong to a process that is gone.
-	OneOwner bool
-}
-
 // Config tunes a Ledger. The zero value works.
 type Config struct {
 	// Build is the program's version, written into every event. Defaults to
@@ -38,7 +29,8 @@ type Config struct {
 	// InterviewWait is how long a job waits for its interview. Defaults to 24
 	// hours.
 	InterviewWait time.Duration
-	// Now is the clock. Defaults to time.Now.
+	// Now is the clock. Defaults to the database's, which all processes of a
+	// ledger share; for a ledger of one process, to time.Now.
 	Now func() time.Time
 	// Jitter gives the random part of a backoff, 0 ≤ r < 1. Defaults to
 	// math/rand/v2.
@@ -56,9 +48,6 @@ func (c *Config) withDefaults() (Config, error) {
 	if out.Policies == nil {
 		out.Policies = tasks.PolicyFor
 	}
-	if out.Now == nil {
-		out.Now = time.Now
-	}
 	if out.Jitter == nil {
 		out.Jitter = rand.Float64
 	}
@@ -74,11 +63,14 @@ func (c *Config) withDefaults() (Config, error) {
 // Ledger is safe for concurrent use.
 type Ledger struct {
 	cfg     Config
-	dialect Dialect
+	dialect *Dialect
+	clock   *dbClock
 	w       *writer
 	read    *sql.DB
 	id      string
 	notices notices
+	watch   watch // of the workers
+	lease   watch // of the relay that leads
 }
 
 // New takes a database whose schema is up to date: write is used through one
@@ -89,7 +81,11 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{cfg: c, dialect: d, w: newWriter(write, d.Begin), read: read}
+	l := &Ledger{cfg: c, dialect: &d, clock: &dbClock{query: d.clock, now: time.Now}, read: read}
+	if c.Now != nil {
+		l.clock = &dbClock{now: c.Now}
+	}
+	l.w = newWriter(write, l.dialect, l.clock)
 	l.notices.init()
 	if err := l.identify(ctx); err != nil {
 		return nil, fmt.Errorf("ledger: identify: %w", err)
@@ -100,14 +96,35 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 // identify reads the ledger's id, or gives it one.
 func (l *Ledger) identify(ctx context.Context) error {
 	return l.w.do(ctx, func(t *txn) error {
+		if err := t.nameQueues(); err != nil {
+			return err
+		}
 		found, err := t.row([]any{&l.id}, `SELECT value FROM evalq_meta WHERE name = 'ledger_id'`)
 		if err != nil || found {
 			return err
 		}
-		l.id = tasks.NewID(l.cfg.Now())
+		l.id = tasks.NewID(l.clock.Now())
 		_, err = t.exec(`INSERT INTO evalq_meta (name, value) VALUES ('ledger_id', ?)`, l.id)
 		return err
 	})
+}
+
+// nameQueues gives each queue its row, which a relay locks to feed it.
+func (t *txn) nameQueues() error {
+	for _, q := range tasks.Priorities() {
+		var name string
+		found, err := t.row([]any{&name}, `SELECT name FROM evalq_queues WHERE name = ?`, q)
+		if err != nil {
+			return err
+		}
+		if found {
+			continue
+		}
+		if _, err := t.exec(`INSERT INTO evalq_queues (name, paused) VALUES (?, 0)`, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ID names this ledger. Tasks carry it, so that another ledger's tasks on the
@@ -122,20 +139,22 @@ func (l *Ledger) Close() { l.w.close() }
 // room on disk as any other write.
 func (l *Ledger) Ready(ctx context.Context) error {
 	return l.w.do(ctx, func(t *txn) error {
-		now := fmt.Sprint(l.cfg.Now().UnixNano())
-		res, err := t.exec(`UPDATE evalq_meta SET value = ? WHERE name = 'ready_at'`, now)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n > 0 {
-			return err
-		}
-		_, err = t.exec(`INSERT INTO evalq_meta (name, value) VALUES ('ready_at', ?)`, now)
-		return err
+		return t.setMeta("ready_at", fmt.Sprint(l.clock.Now().UnixNano()))
 	})
 }
 
-func (l *Ledger) now() time.Time { return l.cfg.Now().UTC().Truncate(time.Millisecond) }
+// setMeta keeps one named value of the ledger as a whole.
+func (t *txn) setMeta(name, value string) error {
+	n, err := t.changed(`UPDATE evalq_meta SET value = ? WHERE name = ?`, value, name)
+	if err != nil || n > 0 {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO evalq_meta (name, value) VALUES (?, ?)`, name, value)
+	return err
+}
+
+// now is the time on the ledger's clock.
+func (l *Ledger) now() time.Time { return l.clock.Now().UTC().Truncate(time.Millisecond) }
 
 // ms and at convert between times and the columns' milliseconds.
 func ms(t time.Time) int64 {

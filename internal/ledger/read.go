@@ -21,7 +21,7 @@ func (l *Ledger) Find(ctx context.Context, kind tasks.Kind, userID, reportID int
 }
 
 func (l *Ledger) one(ctx context.Context, where string, args ...any) (tasks.Job, error) {
-	j, err := scanJob(l.read.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs `+where, args...))
+	j, err := scanJob(l.row(ctx, `SELECT `+jobColumns+` FROM evalq_jobs `+where, args...))
 	if isNoRows(err) {
 		return tasks.Job{}, errNoSuchJob
 	}
@@ -30,7 +30,7 @@ func (l *Ledger) one(ctx context.Context, where string, args ...any) (tasks.Job,
 	}
 	if j.State == tasks.Succeeded {
 		var body []byte
-		if err := l.read.QueryRowContext(ctx, `SELECT body FROM evalq_results WHERE job_id = ?`, j.ID).Scan(&body); err != nil {
+		if err := l.row(ctx, `SELECT body FROM evalq_results WHERE job_id = ?`, j.ID).Scan(&body); err != nil {
 			return tasks.Job{}, readError("result", err)
 		}
 		j.Result = json.RawMessage(body)
@@ -56,7 +56,7 @@ func (l *Ledger) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
 		limit = 50
 	}
 	limit = min(limit, 500)
-	rows, err := l.read.QueryContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit+1)...)
+	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit+1)...)
 	if err != nil {
 		return tasks.Page{}, readError("jobs", err)
 	}
@@ -127,7 +127,7 @@ func conditions(f tasks.Filter) (string, []any, error) {
 
 // Attempts lists the attempts of a job, oldest first.
 func (l *Ledger) Attempts(ctx context.Context, id string) ([]tasks.Attempt, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT number, run, delivery, worker, started_at, finished_at, outcome, charged, saved, class, message, stack, stuck
+	rows, err := l.rows(ctx, `SELECT number, run, delivery, worker, started_at, finished_at, outcome, charged, saved, class, message, stack, stuck
 		FROM evalq_attempts WHERE job_id = ? ORDER BY number`, id)
 	if err != nil {
 		return nil, readError("attempts", err)
@@ -152,7 +152,7 @@ func (l *Ledger) Attempts(ctx context.Context, id string) ([]tasks.Attempt, erro
 
 // Events lists the moves of a job, oldest first.
 func (l *Ledger) Events(ctx context.Context, id string) ([]tasks.Event, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT at, from_state, to_state, who, why, build FROM evalq_events WHERE job_id = ? ORDER BY seq`, id)
+	rows, err := l.rows(ctx, `SELECT at, from_state, to_state, who, why, build FROM evalq_events WHERE job_id = ? ORDER BY seq`, id)
 	if err != nil {
 		return nil, readError("events", err)
 	}
@@ -179,7 +179,7 @@ func (l *Ledger) known(ctx context.Context, id string, n int, err error) error {
 		return nil
 	}
 	var seq int64
-	err = l.read.QueryRowContext(ctx, `SELECT seq FROM evalq_jobs WHERE id = ?`, id).Scan(&seq)
+	err = l.row(ctx, `SELECT seq FROM evalq_jobs WHERE id = ?`, id).Scan(&seq)
 	if isNoRows(err) {
 		return errNoSuchJob
 	}
@@ -196,7 +196,7 @@ func (l *Ledger) Overview(ctx context.Context) (tasks.Overview, error) {
 	for _, q := range tasks.Priorities() {
 		o.Queues[q] = map[tasks.State]int{}
 	}
-	rows, err := l.read.QueryContext(ctx, `SELECT queue, state, count(*) FROM evalq_jobs GROUP BY state, queue`)
+	rows, err := l.rows(ctx, `SELECT queue, state, count(*) FROM evalq_jobs GROUP BY state, queue`)
 	if err != nil {
 		return o, readError("overview", err)
 	}
@@ -233,7 +233,7 @@ func (l *Ledger) oldest(ctx context.Context) (map[tasks.Priority]tasks.Job, erro
 	now := ms(l.now())
 	for _, q := range tasks.Priorities() {
 		// The inner query reads the index of ready jobs alone.
-		j, err := scanJob(l.read.QueryRowContext(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE seq =
+		j, err := scanJob(l.row(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE seq =
 			(SELECT min(seq) FROM evalq_jobs WHERE state IN ('accepted', 'queued', 'retrying') AND queue = ? AND due_at <= ?)`, q, now))
 		if isNoRows(err) {
 			continue
@@ -247,7 +247,7 @@ func (l *Ledger) oldest(ctx context.Context) (map[tasks.Priority]tasks.Job, erro
 }
 
 func (l *Ledger) running(ctx context.Context) (map[string][]tasks.ActiveAttempt, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT j.worker, j.id, j.kind, j.attempt, j.started_at, j.done, j.kept, j.total, a.stuck
+	rows, err := l.rows(ctx, `SELECT j.worker, j.id, j.kind, j.attempt, j.started_at, j.done, j.kept, j.total, a.stuck
 		FROM evalq_jobs j JOIN evalq_attempts a ON a.job_id = j.id AND a.number = j.attempt WHERE j.state = 'running' ORDER BY j.started_at LIMIT 1000`)
 	if err != nil {
 		return nil, readError("running jobs", err)
@@ -268,7 +268,7 @@ func (l *Ledger) running(ctx context.Context) (map[string][]tasks.ActiveAttempt,
 }
 
 func (l *Ledger) workers(ctx context.Context, running map[string][]tasks.ActiveAttempt) ([]tasks.Worker, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT id, host, pid, build, slots, started_at, beat_at, draining FROM evalq_workers WHERE ended_at = 0 ORDER BY started_at`)
+	rows, err := l.rows(ctx, `SELECT id, host, pid, build, slots, started_at, beat_at, draining FROM evalq_workers WHERE ended_at = 0 ORDER BY started_at`)
 	if err != nil {
 		return nil, readError("workers", err)
 	}

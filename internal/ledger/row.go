@@ -50,24 +50,13 @@ func scanJob(s scanner) (*job, error) {
 	return &j, nil
 }
 
-// find reads one job inside a write transaction; nil when there is none.
+// find reads one job to change it; nil when there is none.
 func (t *txn) find(where string, args ...any) (*job, error) {
-	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE `+where, args...)
-	if err != nil {
+	found, err := t.jobs(where, args...)
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return nil, unavailable("read", err)
-		}
-		return nil, nil
-	}
-	j, err := scanJob(rows)
-	if err != nil {
-		return nil, unavailable("read", err)
-	}
-	return j, nil
+	return found[0], nil
 }
 
 // byID reads a job to change it; a missing one is refused.

@@ -12,9 +12,13 @@ import (
 
 // Join puts a worker process on record, alive.
 func (l *Ledger) Join(ctx context.Context, w tasks.Worker) error {
-	now := ms(l.now())
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`INSERT INTO evalq_workers (id, host, pid, build, slots, started_at, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		now := ms(l.now())
+		n, err := t.changed(`UPDATE evalq_workers SET ended_at = 0, slots = ? WHERE id = ?`, w.Slots, w.ID)
+		if err != nil || n > 0 {
+			return err // the answer to the same call was lost
+		}
+		_, err = t.exec(`INSERT INTO evalq_workers (id, host, pid, build, slots, started_at, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			w.ID, w.Host, w.PID, w.Build, w.Slots, now, now)
 		return err
 	})
@@ -24,10 +28,11 @@ func (l *Ledger) Join(ctx context.Context, w tasks.Worker) error {
 	return nil
 }
 
-// Beat is a worker's sign of life.
+// Beat is a worker's sign of life. One that was given up meanwhile counts as alive
+// again; what it ran is not its own any more.
 func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_workers SET beat_at = ?, draining = ?, ended_at = 0 WHERE id = ?`, ms(l.now()), draining, worker)
+		_, err := t.exec(`UPDATE evalq_workers SET beat_at = ?, beats = beats + 1, draining = ?, ended_at = 0 WHERE id = ?`, ms(l.now()), draining, worker)
 		return err
 	})
 	if err != nil {
@@ -97,17 +102,13 @@ func (l *Ledger) HandBackStrays(ctx context.Context, worker string, known []task
 }
 
 func (t *txn) runningOn(worker string) ([]*job, error) {
-	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE state = 'running' AND worker = ?`, worker)
-	if err != nil {
-		return nil, err
-	}
-	return scanJobs(rows)
+	return t.jobs(`state = 'running' AND worker = ?`, worker)
 }
 
 // AskedToStop lists the attempts of a worker whose jobs were cancelled while
 // they run.
 func (l *Ledger) AskedToStop(ctx context.Context, worker string) ([]tasks.Fence, error) {
-	rows, err := l.read.QueryContext(ctx, `SELECT id, attempt FROM evalq_jobs WHERE state = 'running' AND worker = ? AND cancel_asked <> 0`, worker)
+	rows, err := l.rows(ctx, `SELECT id, attempt FROM evalq_jobs WHERE state = 'running' AND worker = ? AND cancel_asked <> 0`, worker)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: read cancellations: %w", err)
 	}
@@ -121,58 +122,6 @@ func (l *Ledger) AskedToStop(ctx context.Context, worker string) ([]tasks.Fence,
 		out = append(out, f)
 	}
 	return out, rows.Err()
-}
-
-// alive reports whether a worker is still at work. On a ledger that belongs to
-// one process, every worker that has joined and not left is in this process, so
-// no clock has a say: a machine that slept, or a disk that was full for a while,
-// is no death.
-func (l *Ledger) alive(t *txn, worker string) (bool, error) {
-	var n int
-	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_workers WHERE id = ? AND ended_at = 0`, worker)
-	return n > 0, err
-}
-
-// Recover books the loss of every attempt whose worker is gone, and answers how
-// many there were. With start set, on a ledger that belongs to one process,
-// every earlier worker is gone.
-func (l *Ledger) Recover(ctx context.Context, start bool) (int, error) {
-	// No named result: when the caller gives up, the write goes on.
-	lost := 0
-	err := l.w.do(ctx, func(t *txn) error {
-		if start && l.dialect.OneOwner {
-			if _, err := t.exec(`UPDATE evalq_workers SET ended_at = beat_at WHERE ended_at = 0`); err != nil {
-				return err
-			}
-		}
-		rows, err := t.query(`SELECT ` + jobColumns + ` FROM evalq_jobs WHERE state = 'running'`)
-		if err != nil {
-			return err
-		}
-		running, err := scanJobs(rows)
-		if err != nil {
-			return err
-		}
-		lost = 0
-		for _, j := range running {
-			alive, err := l.alive(t, j.worker)
-			if err != nil {
-				return err
-			}
-			if alive {
-				continue
-			}
-			lost++
-			if err := l.lose(t, j); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("ledger: recover: %w", err)
-	}
-	return lost, nil
 }
 
 func scanJobs(rows *sql.Rows) ([]*job, error) {

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type write struct {
 	ctx   context.Context
 	apply func(*txn) error
 	taken bool // guarded by writer.mu; the batch has formed
+	again bool // a commit of it broke off, so it may be stored already
 	done  chan struct{}
 	err   error
 	after []func()
@@ -41,18 +43,21 @@ type write struct {
 // writer groups concurrent writes into commits: while one commit is under way
 // the next batch gathers behind it. Invariant: at most one drain runs.
 type writer struct {
-	db    *sql.DB
-	mu    sync.Mutex
-	queue []*write
-	busy  bool
-	shut  bool
-	wg    sync.WaitGroup
-	begin string
-	conn  *sql.Conn            // used by drain alone, as is stmts
-	stmts map[string]*sql.Stmt // prepared on conn
+	db      *sql.DB
+	dialect *Dialect
+	clock   *dbClock
+	mu      sync.Mutex
+	queue   []*write
+	busy    bool
+	shut    bool
+	wg      sync.WaitGroup
+	conn    *sql.Conn            // used by drain alone, as is stmts
+	stmts   map[string]*sql.Stmt // prepared on conn
 }
 
-func newWriter(db *sql.DB, begin string) *writer { return &writer{db: db, begin: begin} }
+func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
+	return &writer{db: db, dialect: d, clock: c}
+}
 
 // do runs apply in a transaction and returns when it has been committed. When
 // ctx ends before the batch has formed, nothing was done and ctx's error comes
@@ -143,6 +148,10 @@ func (w *writer) take() (batch []*write, more bool) {
 	return batch, true
 }
 
+// maxTries bounds how often one write is repeated because others were in its
+// way.
+const maxTries = 8
+
 // commit writes the batch in one transaction. If that fails, each write is
 // tried alone, so that a bad one fails its own caller only.
 func (w *writer) commit(batch []*write) {
@@ -150,47 +159,92 @@ func (w *writer) commit(batch []*write) {
 		return
 	}
 	err := w.transact(batch)
-	if err == nil {
-		return
-	}
-	if len(batch) == 1 {
-		batch[0].err, batch[0].after = err, nil
-		return
-	}
-	for _, op := range batch {
-		if err := w.transact([]*write{op}); err != nil {
-			op.err, op.after = err, nil
+	for i, op := range batch {
+		if err == nil {
+			return
+		}
+		if errors.Is(err, errNoConnection) {
+			fail(batch[i:], err)
+			return
+		}
+		if i == 0 && len(batch) == 1 && !w.worthRepeating(err) {
+			fail(batch, err)
+			return
+		}
+		if down := w.alone(op); down != nil {
+			fail(batch[i:], down)
+			return
 		}
 	}
 }
+
+// alone commits one write. Its own failure is in op; down is set when the
+// database cannot be reached, which is the failure of all that wait.
+func (w *writer) alone(op *write) (down error) {
+	for try := 1; ; try++ {
+		err := w.transact([]*write{op})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errNoConnection):
+			return err
+		case try == maxTries || !w.worthRepeating(err):
+			fail([]*write{op}, err)
+			return nil
+		}
+		// Two that are in each other's way must not return together.
+		time.Sleep(time.Duration(try) * rand.N(4*time.Millisecond))
+	}
+}
+
+func (w *writer) worthRepeating(err error) bool {
+	return w.dialect.again(err) || errors.Is(err, errBroken)
+}
+
+// fail tells writes that nothing was stored, or that nobody knows.
+func fail(batch []*write, err error) {
+	for _, op := range batch {
+		op.err, op.after = err, nil
+		if op.again {
+			op.err = fmt.Errorf("%w: %w", tasks.ErrOutcomeUnknown, err)
+		}
+	}
+}
+
+var (
+	// errNoConnection: the database could not be asked.
+	errNoConnection = errors.New("no connection")
+	// errBroken: the connection broke before the commit, which undoes all, or
+	// during it, and then nobody knows.
+	errBroken = errors.New("the connection broke")
+)
 
 // transact runs the batch between the dialect's BEGIN and COMMIT on the
 // writer's own connection, on which its statements stay prepared.
 func (w *writer) transact(batch []*write) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if err := w.connect(ctx); err != nil {
+	if err := w.begin(ctx); err != nil {
 		return err
 	}
-	if _, err := w.conn.ExecContext(ctx, w.begin); err != nil {
-		w.disconnect()
-		return unavailable("begin", err)
-	}
 	defer func() {
-		if err == nil {
-			return
-		}
-		if _, rerr := w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, errBroken):
 			w.disconnect()
+		default:
+			if _, rerr := w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
+				w.disconnect()
+			}
 		}
 	}()
 	for _, op := range batch {
-		t := &txn{ctx: ctx, w: w}
+		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
 		op.err, op.after = nil, nil
 		if err := t.run(op.apply); err != nil {
 			var r *refusal
 			if !errors.As(err, &r) {
-				return err
+				return w.broken(err)
 			}
 			op.err = r.err
 		}
@@ -199,9 +253,42 @@ func (w *writer) transact(batch []*write) (err error) {
 	// Without the deadline: a commit that is cut off may have happened, and a
 	// caller who is told otherwise would act on it.
 	if _, err := w.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
-		return unavailable("commit", err)
+		err = w.broken(unavailable("commit", err))
+		if errors.Is(err, errBroken) {
+			for _, op := range batch {
+				op.again = true
+			}
+		}
+		return err
 	}
 	return nil
+}
+
+// broken marks an error that is not the database's answer.
+func (w *writer) broken(err error) error {
+	if w.dialect.answered(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBroken, err)
+}
+
+// begin opens a transaction, on a new connection when the one at hand has
+// broken since its last use. It also sets the clock by the database's.
+func (w *writer) begin(ctx context.Context) error {
+	var err error
+	for range 2 {
+		if err = w.connect(ctx); err != nil {
+			break
+		}
+		if _, err = w.conn.ExecContext(ctx, w.dialect.Begin); err == nil {
+			err = w.clock.sync(ctx, w.conn)
+		}
+		if err == nil {
+			return nil
+		}
+		w.disconnect()
+	}
+	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
 }
 
 func (w *writer) connect(ctx context.Context) error {
@@ -210,7 +297,13 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
-		return unavailable("connect", err)
+		return err
+	}
+	for _, s := range w.dialect.Session {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			_ = conn.Close()
+			return err
+		}
 	}
 	w.conn, w.stmts = conn, map[string]*sql.Stmt{}
 	return nil
@@ -233,73 +326,36 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("ledger: %s: %w: %w", doing, tasks.ErrUnavailable, err)
 }
 
-// txn is a write transaction. Its after functions run once the commit is done,
-// before the caller goes on; they must not block.
-type txn struct {
-	ctx   context.Context
-	w     *writer
-	after []func()
+// prepared runs statements inside a transaction.
+type prepared interface {
+	exec(ctx context.Context, query string, args []any) (sql.Result, error)
+	query(ctx context.Context, query string, args []any) (*sql.Rows, error)
 }
 
-func (t *txn) run(apply func(*txn) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("ledger: panic in a write: %v", p)
-		}
-	}()
-	return apply(t)
-}
-
-func (t *txn) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := t.w.stmts[query]; ok {
+func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := w.stmts[query]; ok {
 		return s, nil
 	}
-	s, err := t.w.conn.PrepareContext(t.ctx, query)
+	s, err := w.conn.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, unavailable("prepare", err)
+		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	t.w.stmts[query] = s
+	w.stmts[query] = s
 	return s, nil
 }
 
-func (t *txn) exec(query string, args ...any) (sql.Result, error) {
-	s, err := t.stmt(query)
+func (w *writer) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	s, err := w.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	res, err := s.ExecContext(t.ctx, args...)
-	if err != nil {
-		return nil, unavailable("write", err)
-	}
-	return res, nil
+	return s.ExecContext(ctx, args...)
 }
 
-func (t *txn) query(query string, args ...any) (*sql.Rows, error) {
-	s, err := t.stmt(query)
+func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	s, err := w.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.QueryContext(t.ctx, args...)
-	if err != nil {
-		return nil, unavailable("read", err)
-	}
-	return rows, nil
-}
-
-func (t *txn) row(dest []any, query string, args ...any) (bool, error) {
-	rows, err := t.query(query, args...)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return false, unavailable("read", err)
-		}
-		return false, nil
-	}
-	if err := rows.Scan(dest...); err != nil {
-		return false, unavailable("read", err)
-	}
-	return true, nil
+	return s.QueryContext(ctx, args...)
 }

@@ -40,7 +40,7 @@ func newBench(t *testing.T) *bench {
 	if _, err := db.Exec(`CREATE TABLE numbers (n INTEGER PRIMARY KEY, CHECK (n >= 0))`); err != nil {
 		t.Fatal(err)
 	}
-	b.writer = newWriter(db, "BEGIN IMMEDIATE")
+	b.writer = newWriter(db, new(SQLite()), &dbClock{now: time.Now})
 	t.Cleanup(b.close)
 	return b
 }
@@ -431,7 +431,7 @@ func newLedger(t *testing.T) *Ledger {
 	if err := migration.Up(t.Context(), write, database.DialectSQLite3); err != nil {
 		t.Fatal(err)
 	}
-	l, err := New(t.Context(), write, read, Dialect{Name: "sqlite", Begin: "BEGIN IMMEDIATE", OneOwner: true}, nil)
+	l, err := New(t.Context(), write, read, SQLite(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestACallThatIsCutOffSharesNothingWithItsCommit(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	for name, call := range map[string]func(context.Context) error{
-		"recover": func(ctx context.Context) error { _, err := l.Recover(ctx, false); return err },
+		"bury": func(ctx context.Context) error { _, err := l.Bury(ctx, "w"); return err },
 		"ripen":   func(ctx context.Context) error { _, err := l.Ripen(ctx); return err },
 		"feed": func(ctx context.Context) error {
 			_, err := l.Feed(ctx, tasks.Default, Window{PerUser: 1, Total: 1})

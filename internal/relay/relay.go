@@ -175,7 +175,7 @@ func (r *Relay) guard(ctx context.Context, what string, duty func(context.Contex
 }
 
 func (r *Relay) recover(ctx context.Context) error {
-	lost, err := r.ledger.Recover(ctx, false)
+	lost, err := r.ledger.Recover(ctx)
 	if lost > 0 {
 		r.cfg.Logger.Warn("workers fell silent; their jobs are delivered again", "jobs", lost)
 	}

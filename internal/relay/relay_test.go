@@ -159,7 +159,7 @@ func TestAJobThatLostItsLastWorkerIsShownAmongTheArchived(t *testing.T) {
 	j := w.accept(1, 1)
 	w.awaitTask(j.TaskID(), "pending")
 	w.begin(j, "ghost")
-	if _, err := w.ledger.Recover(t.Context(), true); err != nil { // as after a kill
+	if _, err := w.ledger.BuryAll(t.Context()); err != nil { // as after a kill
 		t.Fatal(err)
 	}
 	dead := w.await(j.ID, tasks.Dead)

@@ -357,7 +357,7 @@ func clockIsNoDeath(w *world) {
 	_, other := w.running(tasks.Request{Payload: tasks.TopicEvaluation{UserID: 7, ReportID: 42}})
 	for _, jump := range []time.Duration{time.Hour, -2 * time.Hour} {
 		w.clock.pass(jump) // no beat was heard
-		if lost, err := w.Recover(w.ctx, false); err != nil || lost != 0 {
+		if lost, err := w.Recover(w.ctx); err != nil || lost != 0 {
 			w.t.Fatalf("after %s: %d lost, %v", jump, lost, err)
 		}
 		if c := w.begin(j); c.Outcome != tasks.Busy {

@@ -173,7 +173,7 @@ func (w *world) wantLegalHistory(id string) {
 // what it ran is lost. It answers how many jobs those were.
 func (w *world) workerDies() int {
 	w.t.Helper()
-	lost, err := w.Recover(w.ctx, true)
+	lost, err := w.Bury(w.ctx, worker)
 	w.must(err)
 	w.must(w.Beat(w.ctx, worker, false))
 	return lost

@@ -74,12 +74,12 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 	}
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, ledger.Dialect{Name: "sqlite", Begin: "BEGIN IMMEDIATE", OneOwner: true}, cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, ledger.SQLite(), cfg)
 	if err != nil {
 		return nil, err
 	}
 	// Whatever ran in this file ran in a process that is gone: the lock says so.
-	if d.Lost, err = d.Recover(ctx, true); err != nil {
+	if d.Lost, err = d.BuryAll(ctx); err != nil {
 		return nil, err
 	}
 	return d, nil

@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Dialect holds the few words in which the databases differ. Statements are
+// written once, with ? for their arguments; those that change rows which they
+// have read before say lock or free behind the SELECT.
+type Dialect struct {
+	Name  string // "sqlite", "mysql" or "postgres"
+	Begin string // opens a transaction that may write
+	// Session is run on the writer's connection before its first transaction.
+	Session []string
+	// OneOwner is set when the database belongs to one process, so that
+	// attempts found running at the start belong to a process that is gone.
+	OneOwner bool
+	// Numbered is set when arguments are $1, $2 … in place of ?.
+	Numbered bool
+	// lock keeps the rows that a SELECT reads from others until the commit;
+	// free does the same and leaves out rows that somebody else holds.
+	lock, free string
+	// returning is set when an INSERT can give back the key that it made.
+	returning bool
+	// clock is the database's own time in milliseconds; empty when the
+	// process's is as good.
+	clock string
+
+	// Again reports whether a transaction failed because another one was in its
+	// way: a deadlock, a lock that took too long, a key that was just taken.
+	// Doing it again finds another state. Nil means never.
+	Again func(error) bool
+	// Answered reports whether the database itself refused, so that the outcome
+	// is known. Nil means that it always does.
+	Answered func(error) bool
+}
+
+// SQLite is the dialect of a file that belongs to one process: its writer is
+// alone, so no row needs a lock.
+func SQLite() Dialect {
+	return Dialect{Name: "sqlite", Begin: "BEGIN IMMEDIATE", OneOwner: true, returning: true}
+}
+
+// Postgres is the dialect of PostgreSQL. The session gives up on locks and on
+// transactions that a stopped process left open, so that nobody waits for it.
+func Postgres() Dialect {
+	return Dialect{
+		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
+		Session: []string{
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+		},
+		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true,
+		clock: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+	}
+}
+
+// MySQL is the dialect of MySQL 8 and of MariaDB from 10.6 on, the first with
+// SKIP LOCKED.
+func MySQL() Dialect {
+	return Dialect{
+		Name: "mysql", Begin: "START TRANSACTION",
+		Session: []string{
+			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION innodb_lock_wait_timeout = 5",
+		},
+		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
+		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+	}
+}
+
+func (d *Dialect) again(err error) bool { return d.Again != nil && d.Again(err) }
+
+func (d *Dialect) answered(err error) bool { return d.Answered == nil || d.Answered(err) }
+
+// numbered remembers statements with their placeholders rewritten.
+var numbered sync.Map
+
+// sql gives a statement the placeholders of the database. No statement has a
+// question mark in a literal.
+func (d *Dialect) sql(query string) string {
+	if !d.Numbered {
+		return query
+	}
+	if q, ok := numbered.Load(query); ok {
+		return q.(string)
+	}
+	var b strings.Builder
+	n := 0
+	for _, c := range query {
+		if c != '?' {
+			b.WriteRune(c)
+			continue
+		}
+		n++
+		b.WriteString("$" + strconv.Itoa(n))
+	}
+	q := b.String()
+	numbered.Store(query, q)
+	return q
+}
+
+// plain turns arguments into what every driver takes for every column: flags
+// are numbers in all three schemas.
+func plain(args []any) []any {
+	for i, a := range args {
+		if b, ok := a.(bool); ok {
+			n := int64(0)
+			if b {
+				n = 1
+			}
+			args[i] = n
+		}
+	}
+	return args
+}
+
+// list is n placeholders for IN (…).
+func list(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -1,0 +1,63 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// leaseFor is how long the lease has to stand still, while somebody looks,
+// before another takes it.
+const leaseFor = 4 * time.Second
+
+const sweeper = "sweeper"
+
+// Lead asks for the duties that one relay does for all: looking for lost
+// workers, for a wiped Redis and for lost tasks. It is to be called each second.
+// The lease stands in the ledger and is known by its changing, so a holder that
+// was stopped, cut off or killed loses it after 4 s, and no clock is compared.
+// Two that both believe to lead for a moment do no harm: each duty is fenced by
+// itself.
+func (l *Ledger) Lead(ctx context.Context, holder string) (bool, error) {
+	if l.dialect.OneOwner {
+		return true, nil
+	}
+	leads := false
+	err := l.w.do(ctx, func(t *txn) error {
+		leads = false
+		var value string
+		found, err := t.row([]any{&value}, `SELECT value FROM evalq_meta WHERE name = ?`+t.d.lock, sweeper)
+		if err != nil {
+			return err
+		}
+		owner, count, _ := strings.Cut(value, " ")
+		free := !found || owner == "" || owner == holder
+		if !free && len(l.lease.look(l.clock.now(), map[string]string{sweeper: value}, leaseFor)) == 0 {
+			return nil
+		}
+		leads = true
+		n, _ := strconv.ParseInt(count, 10, 64)
+		return t.setMeta(sweeper, holder+" "+strconv.FormatInt(n+1, 10))
+	})
+	if err != nil {
+		return false, fmt.Errorf("ledger: ask for the lease: %w", err)
+	}
+	return leads, nil
+}
+
+// Resign gives the lease up, so that another relay need not wait for it.
+func (l *Ledger) Resign(ctx context.Context, holder string) error {
+	if l.dialect.OneOwner {
+		return nil
+	}
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`UPDATE evalq_meta SET value = '' WHERE name = ? AND value LIKE ?`, sweeper, holder+" %")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: give up the lease: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"evalq/tasks"
+)
+
+const (
+	// silence is how long a worker's heartbeat has to stand still, while somebody
+	// looks, before its jobs are given to others. Workers beat each second.
+	silence = 8 * time.Second
+	// blink is how long nobody may have looked: after a longer gap the watch
+	// begins anew, because it was the watcher who was away.
+	blink = 3 * time.Second
+)
+
+// watch is what this process has seen of the beats of others. It compares no
+// clocks: a beat that changes is life, whatever time anybody thinks it is.
+type watch struct {
+	mu     sync.Mutex
+	looked time.Time
+	seen   map[string]sighting
+}
+
+type sighting struct {
+	beat  string
+	since time.Time
+}
+
+// look takes in the present beats and names those that have stood still for as
+// long as still.
+func (w *watch) look(now time.Time, beats map[string]string, still time.Duration) (silent []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen == nil || now.Sub(w.looked) > blink {
+		w.seen = map[string]sighting{}
+	}
+	w.looked = now
+	seen := make(map[string]sighting, len(beats))
+	for who, beat := range beats {
+		s, ok := w.seen[who]
+		if !ok || s.beat != beat {
+			s = sighting{beat, now}
+		}
+		seen[who] = s
+		if now.Sub(s.since) >= still {
+			silent = append(silent, who)
+		}
+	}
+	w.seen = seen
+	return silent
+}
+
+// alive reports whether a worker is still at work: it has joined, has not left
+// and was not given up. No clock has a say here. On a ledger of one process
+// nobody is ever given up before the next start; on others Recover does it.
+func (l *Ledger) alive(t *txn, worker string) (bool, error) {
+	var n int
+	_, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_workers WHERE id = ? AND ended_at = 0`, worker)
+	return n > 0, err
+}
+
+// Recover books the loss of every attempt whose worker is gone, and answers how
+// many there were. On a ledger of many processes it is to be called each second:
+// it watches the heartbeats, and a worker whose beat has stood still for 8 s of
+// watching is given up. A machine that slept, or a database that was away, is no
+// death: after such a gap the watch begins anew.
+func (l *Ledger) Recover(ctx context.Context) (int, error) {
+	lost := 0
+	if !l.dialect.OneOwner {
+		silent, err := l.silent(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for worker, beat := range silent {
+			n, err := l.bury(ctx, worker, beat)
+			if err != nil {
+				return lost, err
+			}
+			lost += n
+		}
+	}
+	orphans, err := l.orphans(ctx)
+	if err != nil || len(orphans) == 0 {
+		return lost, err
+	}
+	for _, worker := range orphans {
+		n, err := l.Bury(ctx, worker)
+		if err != nil {
+			return lost, err
+		}
+		lost += n
+	}
+	return lost, nil
+}
+
+// silent lists the workers that have stopped beating, with their last beat.
+func (l *Ledger) silent(ctx context.Context) (map[string]int64, error) {
+	rows, err := l.rows(ctx, `SELECT id, beats FROM evalq_workers WHERE ended_at = 0`)
+	if err != nil {
+		return nil, readError("workers", err)
+	}
+	defer rows.Close()
+	beats, seen := map[string]int64{}, map[string]string{}
+	for rows.Next() {
+		var id string
+		var beat int64
+		if err := rows.Scan(&id, &beat); err != nil {
+			return nil, readError("workers", err)
+		}
+		beats[id], seen[id] = beat, strconv.FormatInt(beat, 10)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, readError("workers", err)
+	}
+	out := map[string]int64{}
+	for _, id := range l.watch.look(l.clock.now(), seen, silence) {
+		out[id] = beats[id]
+	}
+	return out, nil
+}
+
+// orphans lists workers that have ended with jobs on record as running.
+func (l *Ledger) orphans(ctx context.Context) ([]string, error) {
+	rows, err := l.rows(ctx, `SELECT DISTINCT worker FROM evalq_jobs j WHERE state = 'running'
+		AND NOT EXISTS (SELECT 1 FROM evalq_workers w WHERE w.id = j.worker AND w.ended_at = 0)`)
+	if err != nil {
+		return nil, readError("running jobs", err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var w string
+		if err := rows.Scan(&w); err != nil {
+			return nil, readError("running jobs", err)
+		}
+		out = append(out, w)
+	}
+	return out, rows.Err()
+}
+
+// Bury takes it as a fact that a worker is gone and books the loss of what it
+// ran. It answers how many jobs those were.
+func (l *Ledger) Bury(ctx context.Context, worker string) (int, error) {
+	return l.bury(ctx, worker, anyBeat)
+}
+
+// anyBeat stands for a worker's last beat, whichever it was.
+const anyBeat = -1
+
+// bury spares a worker that has beaten since.
+func (l *Ledger) bury(ctx context.Context, worker string, beat int64) (int, error) {
+	// No named result: when the caller gives up, the write goes on.
+	lost := 0
+	err := l.w.do(ctx, func(t *txn) error {
+		lost = 0
+		n, err := t.changed(`UPDATE evalq_workers SET ended_at = CASE WHEN beat_at > 0 THEN beat_at ELSE 1 END
+			WHERE id = ? AND ended_at = 0 AND (beats = ? OR ? < 0)`, worker, beat, beat)
+		if err != nil || (n == 0 && beat != anyBeat) {
+			return err
+		}
+		running, err := t.runningOn(worker)
+		if err != nil {
+			return err
+		}
+		lost = len(running)
+		for _, j := range running {
+			if err := l.lose(t, j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: bury worker %s: %w", worker, err)
+	}
+	return lost, nil
+}
+
+// BuryAll is for the start of a ledger that belongs to one process: whatever ran
+// ran in a process that is gone.
+func (l *Ledger) BuryAll(ctx context.Context) (int, error) {
+	if !l.dialect.OneOwner {
+		return 0, fmt.Errorf("ledger: bury all workers: the ledger has other processes: %w", tasks.ErrConflict)
+	}
+	err := l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(`UPDATE evalq_workers SET ended_at = CASE WHEN beat_at > 0 THEN beat_at ELSE 1 END WHERE ended_at = 0`)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ledger: bury all workers: %w", err)
+	}
+	return l.Recover(ctx)
+}

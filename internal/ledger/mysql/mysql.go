@@ -1,0 +1,176 @@
+// Package mysql opens a ledger in a database of MySQL 8 or MariaDB from 10.6 on,
+// which many processes may share: the platform's own, if that is what it has.
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/pressly/goose/v3/database"
+
+	"evalq/internal/ledger"
+	"evalq/internal/ledger/migration"
+)
+
+// readers bounds the connections that read beside the one that writes.
+const readers = 8
+
+// DB is an open ledger and its connections.
+type DB struct {
+	*ledger.Ledger
+	write, read *sql.DB
+}
+
+var errURL = errors.New("mysql: the URL cannot be read; write it like mysql://user:password@host:3306/database")
+
+// Parse reads a mysql:// URL: user, password, host and port, or a socket as
+// unix(/path), and the database. Parameters are those of go-sql-driver, such as
+// tls=true. Its error has no part of a password in it.
+func Parse(raw string) (*mysql.Config, error) {
+	rest, ok := strings.CutPrefix(raw, "mysql://")
+	if !ok {
+		return nil, errURL
+	}
+	socket := ""
+	if before, after, ok := strings.Cut(rest, "unix("); ok {
+		path, tail, ok := strings.Cut(after, ")")
+		if !ok {
+			return nil, errURL
+		}
+		rest, socket = before+"localhost"+tail, path
+	}
+	u, err := url.Parse("mysql://" + rest)
+	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
+		return nil, errURL
+	}
+	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: the parameters behind the ? cannot be read: %w", err)
+	}
+	cfg.User = u.User.Username()
+	cfg.Passwd, _ = u.User.Password()
+	cfg.DBName = strings.Trim(u.Path, "/")
+	cfg.Net, cfg.Addr = "tcp", u.Host
+	if u.Port() == "" {
+		cfg.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	if socket != "" {
+		cfg.Net, cfg.Addr = "unix", socket
+	}
+	return cfg, nil
+}
+
+// tune sets what the ledger rests on, whatever the URL says: a count of rows that
+// were met, not only of those that differ; every byte of a text; an error in
+// place of a cut value.
+func tune(cfg *mysql.Config) {
+	cfg.ClientFoundRows, cfg.MultiStatements, cfg.InterpolateParams = true, false, false
+	cfg.Collation = "utf8mb4_bin"
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	cfg.Params["sql_mode"] = "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+	cfg.Logger = &mysql.NopLogger{}
+}
+
+// Open connects to a mysql:// URL; see Parse. With migrate it brings the schema
+// up to date, one process at a time; without, the schema must be there. The
+// tables are named evalq_…. How durable a commit is, the server decides: leave
+// innodb_flush_log_at_trx_commit at 1. No error has a password in it.
+func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
+	conf, err := Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	tune(conf)
+	d := &DB{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("mysql: open ledger in database %q on %s: %w", conf.DBName, conf.Addr, err), d.Close())
+		}
+	}()
+	connector, err := mysql.NewConnector(conf)
+	if err != nil {
+		return nil, err
+	}
+	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
+	d.write.SetMaxOpenConns(2)
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	if err := d.write.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if migrate {
+		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectMySQL) })
+	} else {
+		err = migration.Check(ctx, d.write, database.DialectMySQL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	dialect := ledger.MySQL()
+	dialect.Again, dialect.Answered = again, answered
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	return d, err
+}
+
+// locked runs do while no other process does.
+func locked(ctx context.Context, db *sql.DB, do func() error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var got sql.NullInt64
+	if err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(CONCAT('evalq.', DATABASE()), 60)`).Scan(&got); err != nil || got.Int64 != 1 {
+		return fmt.Errorf("wait for the lock of migrations: another process has held it for a minute: %w", err)
+	}
+	err = do()
+	_, uerr := conn.ExecContext(context.WithoutCancel(ctx), `DO RELEASE_LOCK(CONCAT('evalq.', DATABASE()))`)
+	return errors.Join(err, uerr)
+}
+
+// again: a duplicate key, a lock that took too long, a deadlock, and rows that
+// changed since they were read (MariaDB's innodb_snapshot_isolation).
+func again(err error) bool {
+	var me *mysql.MySQLError
+	if !errors.As(err, &me) {
+		return false
+	}
+	switch me.Number {
+	case 1062, 1205, 1213, 1020:
+		return true
+	}
+	return false
+}
+
+// answered: the server itself refused and the connection is still there. 1053
+// and 1927 say that it is about to go.
+func answered(err error) bool {
+	var me *mysql.MySQLError
+	return errors.As(err, &me) && me.Number != 1053 && me.Number != 1927
+}
+
+// Close waits for the writes under way and closes the connections.
+func (d *DB) Close() error {
+	if d.Ledger != nil {
+		d.Ledger.Close()
+	}
+	var errs []error
+	for _, db := range []*sql.DB{d.read, d.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

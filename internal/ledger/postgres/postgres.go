@@ -1,0 +1,134 @@
+// Package postgres opens a ledger in a PostgreSQL database, which many processes
+// may share.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3/database"
+
+	"evalq/internal/ledger"
+	"evalq/internal/ledger/migration"
+)
+
+// readers bounds the connections that read beside the one that writes.
+const readers = 8
+
+// DB is an open ledger and its connections.
+type DB struct {
+	*ledger.Ledger
+	write, read *sql.DB
+}
+
+// Open connects to a postgres:// URL, or a keyword list, as libpq has them. With
+// migrate it brings the schema up to date, one process at a time; without, the
+// schema must be there. The tables are named evalq_…, so the database may be
+// somebody else's too. What is committed is on that server's disk before the
+// answer, whatever its synchronous_commit says. No error has a password in it.
+func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
+	conf, err := pgx.ParseConfig(url)
+	if err != nil {
+		// The cause quotes the URL.
+		return nil, errors.New("postgres: open ledger: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+	}
+	if conf.RuntimeParams["application_name"] == "" {
+		conf.RuntimeParams["application_name"] = "evalq"
+	}
+	d := &DB{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("postgres: open ledger in database %q on %s: %w", conf.Database, conf.Host, err), d.Close())
+		}
+	}()
+	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
+	d.write.SetMaxOpenConns(2)
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	if err := d.write.PingContext(ctx); err != nil {
+		return nil, unreachable(err)
+	}
+	if migrate {
+		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectPostgres) })
+	} else {
+		err = migration.Check(ctx, d.write, database.DialectPostgres)
+	}
+	if err != nil {
+		return nil, err
+	}
+	dialect := ledger.Postgres()
+	dialect.Again, dialect.Answered = again, answered
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	return d, err
+}
+
+// unreachable keeps the reason of a failed connection and leaves out its
+// settings.
+func unreachable(err error) error {
+	var c *pgconn.ConnectError
+	if errors.As(err, &c) {
+		return fmt.Errorf("connect: %w", c.Unwrap())
+	}
+	return fmt.Errorf("connect: %w", err)
+}
+
+// migrations is the key of the advisory lock that migrating processes take.
+const migrations = 0x6576616c71 // "evalq"
+
+// locked runs do while no other process does.
+func locked(ctx context.Context, db *sql.DB, do func() error) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrations)); err != nil {
+		return fmt.Errorf("wait for the lock of migrations: %w", err)
+	}
+	err = do()
+	_, uerr := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrations))
+	return errors.Join(err, uerr)
+}
+
+// again: serialization_failure, deadlock_detected, lock_not_available,
+// unique_violation, and a plan that a migration made stale.
+func again(err error) bool {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) {
+		return false
+	}
+	switch pe.Code {
+	case "40001", "40P01", "55P03", "23505":
+		return true
+	case "0A000":
+		return pe.Routine == "RevalidateCachedQuery"
+	}
+	return false
+}
+
+// answered: the server itself refused and the connection is still there.
+// Class 57P says that the server ends the connection, 25P03 that it has.
+func answered(err error) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && pe.Severity != "FATAL" && pe.Severity != "PANIC" &&
+		pe.Code != "57P01" && pe.Code != "57P02" && pe.Code != "57P03" && pe.Code != "25P03"
+}
+
+// Close waits for the writes under way and closes the connections.
+func (d *DB) Close() error {
+	if d.Ledger != nil {
+		d.Ledger.Close()
+	}
+	var errs []error
+	for _, db := range []*sql.DB{d.read, d.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// txn is a write transaction. Its after functions run once the commit is done,
+// before the caller goes on; they must not block.
+type txn struct {
+	ctx   context.Context
+	d     *Dialect
+	q     prepared
+	again bool // an earlier commit of the same write broke off
+	after []func()
+}
+
+func (t *txn) run(apply func(*txn) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("ledger: panic in a write: %v", p)
+		}
+	}()
+	return apply(t)
+}
+
+func (t *txn) exec(query string, args ...any) (sql.Result, error) {
+	res, err := t.q.exec(t.ctx, t.d.sql(query), plain(args))
+	if err != nil {
+		return nil, unavailable("write", err)
+	}
+	return res, nil
+}
+
+// changed is exec that answers how many rows it met.
+func (t *txn) changed(query string, args ...any) (int64, error) {
+	res, err := t.exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return 0, unavailable("write", err)
+	}
+	return n, nil
+}
+
+// insert runs an INSERT into a table whose key, seq, the database makes, and
+// answers the key.
+func (t *txn) insert(query string, args ...any) (int64, error) {
+	if t.d.returning {
+		var seq int64
+		_, err := t.row([]any{&seq}, query+" RETURNING seq", args...)
+		return seq, err
+	}
+	res, err := t.exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	seq, err := res.LastInsertId()
+	if err != nil {
+		return 0, unavailable("write", err)
+	}
+	return seq, nil
+}
+
+func (t *txn) query(query string, args ...any) (*sql.Rows, error) {
+	rows, err := t.q.query(t.ctx, t.d.sql(query), plain(args))
+	if err != nil {
+		return nil, unavailable("read", err)
+	}
+	return rows, nil
+}
+
+func (t *txn) row(dest []any, query string, args ...any) (bool, error) {
+	rows, err := t.query(query, args...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return false, unavailable("read", err)
+		}
+		return false, nil
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return false, unavailable("read", err)
+	}
+	return true, nil
+}
+
+// jobs reads jobs to change them: nobody else changes them before the commit.
+func (t *txn) jobs(where string, args ...any) ([]*job, error) {
+	return t.scan(where+t.d.lock, args...)
+}
+
+// freeJobs is jobs without those that somebody else is changing just now.
+func (t *txn) freeJobs(where string, args ...any) ([]*job, error) {
+	return t.scan(where+t.d.free, args...)
+}
+
+func (t *txn) scan(where string, args ...any) ([]*job, error) {
+	rows, err := t.query(`SELECT `+jobColumns+` FROM evalq_jobs WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	return scanJobs(rows)
+}
+
+// seqs lists the keys of jobs without locking them.
+func (t *txn) seqs(where string, args ...any) ([]int64, error) {
+	rows, err := t.query(`SELECT seq FROM evalq_jobs WHERE `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, unavailable("read", err)
+		}
+		out = append(out, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("read", err)
+	}
+	return out, nil
+}
+
+// rows and row read outside of any transaction, what was committed by then.
+func (l *Ledger) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return l.read.QueryContext(ctx, l.dialect.sql(query), plain(args)...)
+}
+
+func (l *Ledger) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return l.read.QueryRowContext(ctx, l.dialect.sql(query), plain(args)...)
+}
