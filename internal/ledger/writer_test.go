@@ -445,8 +445,8 @@ func TestACallThatIsCutOffSharesNothingWithItsCommit(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	for name, call := range map[string]func(context.Context) error{
-		"bury": func(ctx context.Context) error { _, err := l.Bury(ctx, "w"); return err },
-		"ripen":   func(ctx context.Context) error { _, err := l.Ripen(ctx); return err },
+		"bury":  func(ctx context.Context) error { _, err := l.Bury(ctx, "w"); return err },
+		"ripen": func(ctx context.Context) error { _, err := l.Ripen(ctx); return err },
 		"feed": func(ctx context.Context) error {
 			_, err := l.Feed(ctx, tasks.Default, Window{PerUser: 1, Total: 1})
 			return err

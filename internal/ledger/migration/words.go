@@ -17,7 +17,7 @@ type words struct {
 	key    func(n string) string // text that may be part of a key, n characters at most
 	text   string
 	blob   string
-	table  string // behind a table
+	table  string                   // behind a table
 	only   func(cond string) string // limits an index to some rows
 }
 
