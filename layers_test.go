@@ -19,7 +19,7 @@ var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
 	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "client", "internal/evaluation", "tasks", "worker"},
-	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/ledger", "internal/ledger/sqlite", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
+	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/rubric", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/redisconn", "tasks"},
@@ -33,6 +33,8 @@ var rooms = map[string][]string{
 	// adapters
 	"internal/ledger":           {"internal/evaluation", "tasks"},
 	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/migration": {},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"tasks"},

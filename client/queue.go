@@ -28,6 +28,7 @@ type queue struct {
 	redis     redis.UniversalClient
 	tasks     *asynq.Client
 	inspector *asynq.Inspector
+	namespace tasks.Namespace
 	timeout   time.Duration
 }
 
@@ -37,7 +38,7 @@ func openQueue(ctx context.Context, rawURL string, cfg Config) (*queue, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	return &queue{
-		redis: r, tasks: asynq.NewClientFromRedisClient(r), inspector: asynq.NewInspectorFromRedisClient(r), timeout: cfg.Timeout,
+		redis: r, tasks: asynq.NewClientFromRedisClient(r), inspector: asynq.NewInspectorFromRedisClient(r), namespace: cfg.Namespace, timeout: cfg.Timeout,
 	}, nil
 }
 
@@ -93,7 +94,7 @@ func promised(r tasks.Request) tasks.Job {
 func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) error {
 	id := taskID(r.Payload, payload)
 	options := []asynq.Option{
-		asynq.TaskID(id), asynq.Queue(string(r.Priority)),
+		asynq.TaskID(id), asynq.Queue(q.namespace.Queue(r.Priority)),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
 	}
 	if !r.RunAt.IsZero() {
@@ -110,7 +111,7 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return unreachable(err)
 		}
-		waits, err := q.clear(ctx, string(r.Priority), id)
+		waits, err := q.clear(ctx, q.namespace.Queue(r.Priority), id)
 		if waits || err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func (h *Handler) pauseQueue(w http.ResponseWriter, r *http.Request) {
 	if !h.readForm(w, r) || !h.audited(w, r, "queue."+string(v), string(queue), "") {
 		return
 	}
-	if err := h.asynq.pause(r.Context(), string(queue), v == verbPause, actor(r)); err != nil {
+	if err := h.asynq.pause(r.Context(), h.cfg.Namespace.Queue(queue), v == verbPause, actor(r)); err != nil {
 		status, text := h.asynq.explain(r, err)
 		h.sayNo(w, r, status, text)
 		return

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"evalq/internal/config"
 	"evalq/internal/redisconn"
@@ -40,10 +42,22 @@ func (a *App) runAndSay(ctx context.Context, out io.Writer) error {
 
 func (a *App) announce(out io.Writer) {
 	fmt.Fprintf(out, "evalq %s\n", Version())
-	fmt.Fprintf(out, "ledger     SQLite in %s; what is accepted is on disk before the answer\n", a.cfg.DataDir)
+	if !slices.Contains(a.cfg.Roles, "all") {
+		fmt.Fprintf(out, "roles      %s\n", strings.Join(a.cfg.Roles, ", "))
+	}
+	fmt.Fprintf(out, "ledger     %s; what is accepted is on disk before the answer\n", a.ledger.place)
 	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
-	fmt.Fprintf(out, "dashboard  %s/\n", a.URL())
-	fmt.Fprintf(out, "API        %s/docs\n", a.URL())
+	if a.listener == nil {
+		fmt.Fprintln(out, "serving    nothing over HTTP; --listen adds health checks")
+		return
+	}
+	if a.cfg.Runs(config.RoleDashboard) {
+		fmt.Fprintf(out, "dashboard  %s/\n", a.URL())
+	}
+	if a.cfg.Runs(config.RoleAPI) {
+		fmt.Fprintf(out, "API        %s/docs\n", a.URL())
+	}
+	fmt.Fprintf(out, "health     %s/readyz\n", a.URL())
 	if a.cfg.OperatorToken == "" {
 		fmt.Fprintf(out, "sign-in    none: open to everybody on this machine; set EVALQ_OPERATOR_TOKEN to change that\n")
 	}

@@ -28,6 +28,9 @@ type Fed struct {
 	Jobs  []tasks.Job
 	After int64
 	More  bool // ready jobs may be left that fit the window
+	// Elsewhere is set when another relay is at this queue just now, so nothing
+	// was looked at.
+	Elsewhere bool
 	// Waiting is how many tasks of the queue waited before these.
 	Waiting int
 }
@@ -45,6 +48,7 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		}
 		mine, err := t.soleFeeder(queue)
 		if err != nil || !mine {
+			fed.Elsewhere = !mine
 			return err
 		}
 		waiting, total, err := t.waiting(queue)

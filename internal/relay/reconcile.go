@@ -6,40 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"evalq/tasks"
 )
-
-// checkEpoch notices that Redis was wiped, by a key that only the relay writes,
-// and then hands everything out again.
-func (r *Relay) checkEpoch(ctx context.Context) error {
-	key := "evalq:epoch:" + r.ledger.ID()
-	have, err := r.rdb.Get(ctx, key).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("relay: read epoch: %w", err)
-	}
-	if have != "" && have == r.epoch {
-		return nil
-	}
-	if r.epoch != "" {
-		r.cfg.Logger.Warn("Redis was wiped; its tasks are delivered again from the ledger")
-	}
-	if err := r.reconcile(ctx, 0); err != nil {
-		return err
-	}
-	if have == "" {
-		if err := r.ledger.ShowDead(ctx, shownDead); err != nil {
-			return err
-		}
-		have = tasks.NewID(time.Now())
-		if err := r.rdb.Set(ctx, key, have, 0).Err(); err != nil {
-			return fmt.Errorf("relay: write epoch: %w", err)
-		}
-	}
-	r.epoch = have
-	return nil
-}
 
 // reconcile makes Redis hold what the ledger says it holds. Age spares tasks
 // that moved a moment ago; 0 spares none and restores queues and pauses too.
@@ -90,7 +58,7 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, p := range tasks.Priorities() {
-		prefix := "asynq:{" + string(p) + "}:"
+		prefix := r.keys(p)
 		pending, err := r.rdb.LRange(ctx, prefix+"pending", 0, -1).Result()
 		if err != nil {
 			return nil, fmt.Errorf("relay: read pending tasks of %s: %w", p, err)
@@ -117,7 +85,7 @@ func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 // after a minute or two.
 func (r *Relay) sweepActive(ctx context.Context) error {
 	for _, p := range tasks.Priorities() {
-		ids, err := r.rdb.LRange(ctx, "asynq:{"+string(p)+"}:active", 0, -1).Result()
+		ids, err := r.rdb.LRange(ctx, r.keys(p)+"active", 0, -1).Result()
 		if err != nil {
 			return fmt.Errorf("relay: read active tasks of %s: %w", p, err)
 		}
@@ -138,7 +106,7 @@ func (r *Relay) sweepActive(ctx context.Context) error {
 // client does so once only, also when the queue was deleted since.
 func (r *Relay) registerQueues(ctx context.Context) error {
 	for _, p := range tasks.Priorities() {
-		if err := r.rdb.SAdd(ctx, "asynq:queues", string(p)).Err(); err != nil {
+		if err := r.rdb.SAdd(ctx, "asynq:queues", r.cfg.Namespace.Queue(p)).Err(); err != nil {
 			return fmt.Errorf("relay: register queue %s: %w", p, err)
 		}
 	}
@@ -158,7 +126,7 @@ func (r *Relay) restoreQueues(ctx context.Context) error {
 		if !paused[p] {
 			continue
 		}
-		if err := r.rdb.SetNX(ctx, "asynq:{"+string(p)+"}:paused", time.Now().Unix(), 0).Err(); err != nil {
+		if err := r.rdb.SetNX(ctx, r.keys(p)+"paused", time.Now().Unix(), 0).Err(); err != nil {
 			return fmt.Errorf("relay: pause queue %s: %w", p, err)
 		}
 	}

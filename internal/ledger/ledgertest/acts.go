@@ -59,10 +59,11 @@ func cancelRunningIsFinal(w *world) {
 		if got.State != tasks.Running || !got.CancelAsk {
 			w.t.Fatalf("asked: %+v", got)
 		}
-		asked, err := w.AskedToStop(w.ctx, worker)
+		older := tasks.Fence{Job: f.Job, Attempt: f.Attempt - 1, Worker: worker}
+		asked, stale, err := w.AskedToStop(w.ctx, worker, []tasks.Fence{f, older})
 		w.must(err)
-		if !slices.Contains(asked, f) {
-			w.t.Fatalf("asked to stop: %v", asked)
+		if !slices.Contains(asked, f) || !slices.Equal(stale, []tasks.Fence{older}) {
+			w.t.Fatalf("asked to stop: %v, stale: %v", asked, stale)
 		}
 		if err := w.Progress(w.ctx, f, tasks.Progress{}); !errors.Is(err, tasks.ErrCancelled) {
 			w.t.Fatalf("progress after cancel: %v", err)

@@ -25,6 +25,7 @@ const readers = 8
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger
+	Place       string // the database and where it is, without secrets
 	write, read *sql.DB
 }
 
@@ -93,10 +94,10 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 		return nil, err
 	}
 	tune(conf)
-	d := &DB{}
+	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("mysql: open ledger in database %q on %s: %w", conf.DBName, conf.Addr, err), d.Close())
+			err = errors.Join(fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
 	connector, err := mysql.NewConnector(conf)

@@ -23,6 +23,7 @@ const readers = 8
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger
+	Place       string // the database and where it is, without secrets
 	write, read *sql.DB
 }
 
@@ -40,10 +41,10 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	if conf.RuntimeParams["application_name"] == "" {
 		conf.RuntimeParams["application_name"] = "evalq"
 	}
-	d := &DB{}
+	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("postgres: open ledger in database %q on %s: %w", conf.Database, conf.Host, err), d.Close())
+			err = errors.Join(fmt.Errorf("postgres: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
 	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
