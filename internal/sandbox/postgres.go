@@ -53,7 +53,7 @@ func (p postgres) prepare(ctx context.Context, s *Server) error {
 	}
 	return s.tool(ctx, filepath.Join(filepath.Dir(p.binary), "initdb"),
 		"--pgdata", s.path(dataName), "--username", userName, "--pwfile", secret, "--auth", "scram-sha-256",
-		"--locale", "C", "--encoding", "UTF8", "--no-sync", "--no-instructions")
+		"--locale", "C", "--encoding", "UTF8", "--no-sync")
 }
 
 func (p postgres) command(s *Server) (string, []string) {
