@@ -55,7 +55,8 @@ func (m mariadb) prepare(ctx context.Context, s *Server) error {
 	if isRoot() {
 		args = append(args, "--user=root")
 	}
-	args = append(args, redoLog)
+	// Only a loss of power while the folder is made could tell the difference.
+	args = append(args, redoLog, "--loose-debug-no-sync")
 	if m.installer == "" {
 		return s.tool(ctx, m.binary, append(args, "--initialize-insecure")...)
 	}
