@@ -18,8 +18,8 @@ import (
 var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
-	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "client", "internal/evaluation", "tasks", "worker"},
-	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
+	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "internal/doctor", "internal/redisconn", "client", "internal/evaluation", "tasks", "worker"},
+	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/rubric", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/redisconn", "tasks"},
@@ -27,9 +27,10 @@ var rooms = map[string][]string{
 	"internal/api": {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	// queue
-	"client":         {"internal/ledger", "internal/redisconn", "tasks"},
-	"worker":         {"internal/evaluation", "tasks"},
-	"internal/relay": {"internal/ledger", "internal/redisconn", "tasks"},
+	"client":          {"internal/ledger", "internal/redisconn", "tasks"},
+	"worker":          {"internal/evaluation", "tasks"},
+	"internal/relay":  {"internal/ledger", "internal/redisconn", "tasks"},
+	"internal/doctor": {"internal/redisconn", "tasks"},
 	// adapters
 	"internal/ledger":           {"internal/evaluation", "tasks"},
 	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration"},

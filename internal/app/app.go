@@ -166,14 +166,7 @@ func (a *App) URL() string {
 	if a.listener == nil {
 		return ""
 	}
-	host, port, err := net.SplitHostPort(a.listener.Addr().String())
-	if err != nil {
-		return "http://" + a.listener.Addr().String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
+	return "http://" + seen(a.listener.Addr().String())
 }
 
 // Run serves until ctx ends, then stops in order: the worker takes no more

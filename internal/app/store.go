@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"evalq/internal/config"
+	"evalq/internal/doctor"
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
@@ -16,9 +17,10 @@ import (
 // store is an open ledger, whichever database it is in.
 type store struct {
 	*ledger.Ledger
-	place  string // for people, without secrets
-	shared bool   // other processes may use it too
-	close  func() error
+	place    string // for people, without secrets
+	shared   bool   // other processes may use it too
+	database doctor.Database
+	close    func() error
 }
 
 // beat is how often a worker shows that it lives: where nobody else could take
@@ -37,13 +39,13 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
 	case cfg.LedgerURL != "":
 		db, err := postgres.Open(ctx, cfg.LedgerURL, true, lc)
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {
@@ -52,5 +54,5 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 	if db.Lost > 0 {
 		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)
 	}
-	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, close: db.Close}, nil
+	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, close: db.Close}, nil
 }

@@ -89,28 +89,15 @@ func tune(cfg *mysql.Config) {
 // tables are named evalq_…. How durable a commit is, the server decides: leave
 // innodb_flush_log_at_trx_commit at 1. No error has a password in it.
 func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := Parse(raw)
+	d, err := connect(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	tune(conf)
-	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	connector, err := mysql.NewConnector(conf)
-	if err != nil {
-		return nil, err
-	}
-	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectMySQL) })
 	} else {
@@ -119,10 +106,14 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.MySQL()
-	dialect.Again, dialect.Answered = again, answered
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.MySQL()
+	d.Again, d.Answered = again, answered
+	return d
 }
 
 // locked runs do while no other process does.

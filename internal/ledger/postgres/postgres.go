@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 
 	"evalq/internal/ledger"
@@ -33,27 +31,15 @@ type DB struct {
 // somebody else's too. What is committed is on that server's disk before the
 // answer, whatever its synchronous_commit says. No error has a password in it.
 func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := pgx.ParseConfig(url)
+	d, err := connect(ctx, url)
 	if err != nil {
-		// The cause quotes the URL.
-		return nil, errors.New("postgres: open ledger: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+		return nil, err
 	}
-	if conf.RuntimeParams["application_name"] == "" {
-		conf.RuntimeParams["application_name"] = "evalq"
-	}
-	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("postgres: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, unreachable(err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectPostgres) })
 	} else {
@@ -62,10 +48,14 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.Postgres()
-	dialect.Again, dialect.Answered = again, answered
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.Postgres()
+	d.Again, d.Answered = again, answered
+	return d
 }
 
 // unreachable keeps the reason of a failed connection and leaves out its
