@@ -37,15 +37,15 @@ func (v *visit) workersAtWork(ctx context.Context) ([]Finding, error) {
 	}
 	switch {
 	case v.Stopped && len(o.Oldest) > 0:
-		return one(note("no server runs on this ledger; "+amount(waiting, "job")+" unfinished", "start `evalq serve`"))
+		return one(note("no server runs on this ledger; waiting: "+amount(waiting, "job"), "start `evalq serve`"))
 	case v.Stopped:
 		return one(note("no server runs on this ledger", ""))
 	case n == 0 && len(o.Oldest) > 0:
-		return one(warning("no worker is alive and "+amount(waiting, "job")+" wait", "start a process with the role worker"))
+		return one(warning("no worker is alive; waiting: "+amount(waiting, "job"), "start a process with the role worker"))
 	case n == 0:
-		return one(note("no worker is alive; no job waits", "start a process with the role worker before jobs come"))
+		return one(note("no worker is alive; nothing waits", "start a process with the role worker before jobs come"))
 	}
-	return one(fine("%s with %s; %s wait", amount(n, "worker"), amount(slots, "slot"), amount(waiting, "job")))
+	return one(fine("%s with %s; waiting: %s", amount(n, "worker"), amount(slots, "slot"), amount(waiting, "job")))
 }
 
 func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {
@@ -66,7 +66,7 @@ func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {
 		return one(fine("all show that they live"))
 	}
 	n := len(silent)
-	return one(warning(amount(n, "worker")+" silent: "+strings.Join(silent[:min(n, 5)], "; "),
+	return one(warning("silent: "+amount(n, "worker")+": "+strings.Join(silent[:min(n, 5)], "; "),
 		"see whether they run and reach the database; a relay that leads gives their jobs to others, so when they stay on this list see that one runs"))
 }
 
