@@ -27,11 +27,16 @@ func Peek(ctx context.Context, raw string) (_ *DB, err error) {
 		}
 	}()
 	have, want, err := d.Schema(ctx)
-	if err != nil || have != want {
-		return d, err
+	if err != nil {
+		return nil, err
 	}
-	d.Ledger, err = ledger.Peek(ctx, d.write, d.read, dialect(), nil)
-	return d, err
+	if have != want {
+		return d, nil
+	}
+	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, dialect(), nil); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Schema reads the version of the schema, 0 when there is none yet, and the one

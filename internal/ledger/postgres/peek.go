@@ -24,15 +24,19 @@ func Peek(ctx context.Context, url string) (_ *DB, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("postgres: look at the ledger in %s: %w", d.Place, err), d.Close())
-			d = nil
 		}
 	}()
 	have, want, err := d.Schema(ctx)
-	if err != nil || have != want {
-		return d, err
+	if err != nil {
+		return nil, err
 	}
-	d.Ledger, err = ledger.Peek(ctx, d.write, d.read, dialect(), nil)
-	return d, err
+	if have != want {
+		return d, nil
+	}
+	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, dialect(), nil); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Schema reads the version of the schema, 0 when there is none yet, and the one

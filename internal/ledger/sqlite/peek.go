@@ -55,11 +55,16 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	}
 	d.read.SetMaxOpenConns(readers)
 	have, want, err := d.Schema(ctx)
-	if err != nil || have != want {
-		return d, err
+	if err != nil {
+		return nil, err
 	}
-	d.Ledger, err = ledger.Peek(ctx, d.write, d.read, ledger.SQLite(), nil)
-	return d, damaged(err)
+	if have != want {
+		return d, nil
+	}
+	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, ledger.SQLite(), nil); err != nil {
+		return nil, damaged(err)
+	}
+	return d, nil
 }
 
 // peekDSN opens a file that is there, and makes none.
