@@ -18,7 +18,7 @@ import (
 var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
-	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "internal/doctor", "internal/redisconn", "client", "internal/evaluation", "tasks", "worker"},
+	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
 	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/rubric", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},

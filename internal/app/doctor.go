@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -28,7 +29,8 @@ const reachWithin = 5 * time.Second
 // Doctor looks at what a server with these settings would rest on, whether one
 // runs or not, and changes nothing but for a commit that shows that the ledger
 // can be written. With deep it takes its time.
-func Doctor(ctx context.Context, cfg config.Config, deep bool) []doctor.Finding {
+func Doctor(ctx context.Context, cfg config.Config, deep bool, log *slog.Logger) []doctor.Finding {
+	redisconn.LogTo(log)
 	s := subject(cfg)
 	defer peekLedger(ctx, cfg, &s)()
 	defer peekRedis(ctx, cfg, &s)()
@@ -45,10 +47,14 @@ func (a *App) checkup(ctx context.Context) []doctor.Finding {
 	case config.EngineRedis:
 		s.RedisPlace = redisconn.Redacted(a.cfg.RedisURL)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	all := doctor.Examine(bounded, s, &doctor.Config{Start: true})
+	if ctx.Err() != nil { // somebody has stopped the start
+		return nil
+	}
 	var found []doctor.Finding
-	for _, f := range doctor.Examine(ctx, s, &doctor.Config{Start: true}) {
+	for _, f := range all {
 		if f.Level.AtLeast(doctor.Warning) {
 			found = append(found, f)
 			a.log.Warn("a check at the start found something", "check", f.Check, "found", f.What, "advice", f.Do)

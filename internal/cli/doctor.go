@@ -9,7 +9,6 @@ import (
 	"evalq/internal/app"
 	"evalq/internal/config"
 	"evalq/internal/doctor"
-	"evalq/internal/redisconn"
 )
 
 // errWarned is the end of an examination that found warnings and nothing worse.
@@ -30,8 +29,8 @@ func (p *program) doctor() *cobra.Command {
 		Short: "Look whether Redis, ledger and queues are as they should be, and say what to do",
 		Long: "Takes the settings of `evalq serve` and looks at Redis and the ledger itself, whether a server runs or not. It\n" +
 			"changes nothing, but for one commit that shows that the ledger can be written. A SQLite ledger that a server has\n" +
-			"open is only read, and the server at --listen is asked for the rest; while doctor looks at one that nobody has\n" +
-			"open, no server can start on it. It ends with 1 when something fails, with 8 when there are warnings only.",
+			"open is only read, and the server at --listen is asked for the rest. It ends with 1 when something fails, with 8\n" +
+			"when there are warnings only.",
 		Example: "  evalq doctor --data-dir ./data\n" +
 			"  evalq doctor --redis-url redis://redis.example:6379/0 --deep\n" +
 			"  evalq doctor --quiet || echo 'see to it'",
@@ -41,8 +40,7 @@ func (p *program) doctor() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			redisconn.LogTo(log)
-			found := app.Doctor(cmd.Context(), *cfg, deep)
+			found := app.Doctor(cmd.Context(), *cfg, deep, log)
 			if quiet {
 				found = worthTelling(found)
 			}

@@ -69,6 +69,7 @@ type visit struct {
 	info     string            // of Redis
 	settings map[string]string // of the database
 	overview *tasks.Overview
+	blind    bool // the jobs could not be counted, which is said already
 }
 
 func (v *visit) skips(c check) bool {

@@ -18,11 +18,8 @@ func alive(o *tasks.Overview, w tasks.Worker) bool { return o.At.Sub(w.BeatAt) <
 
 // workersAtWork tells jobs that wait for nobody.
 func (v *visit) workersAtWork(ctx context.Context) ([]Finding, error) {
-	if v.Ledger == nil {
-		return none()
-	}
 	o, err := v.look(ctx)
-	if err != nil {
+	if o == nil || err != nil {
 		return nil, err
 	}
 	slots, n := 0, 0
@@ -49,11 +46,8 @@ func (v *visit) workersAtWork(ctx context.Context) ([]Finding, error) {
 }
 
 func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {
-	if v.Ledger == nil || v.Stopped {
-		return none()
-	}
 	o, err := v.look(ctx)
-	if err != nil {
+	if o == nil || err != nil || v.Stopped {
 		return nil, err
 	}
 	var silent []string
@@ -71,11 +65,8 @@ func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {
 }
 
 func (v *visit) workersBuilds(ctx context.Context) ([]Finding, error) {
-	if v.Ledger == nil || v.Stopped {
-		return none()
-	}
 	o, err := v.look(ctx)
-	if err != nil {
+	if o == nil || err != nil || v.Stopped {
 		return nil, err
 	}
 	var builds []string

@@ -132,24 +132,24 @@ func (v *visit) quarantine(ctx context.Context) ([]Finding, error) {
 	return one(warning(amount(open, "thing")+" came in and could not be read", "see /quarantine on the dashboard for what and from where; mend the sender, send again what matters, and settle them there"))
 }
 
-// look counts jobs and workers, once for all checks that ask.
+// look counts jobs and workers, once for all checks that ask. It is nil when
+// there is nothing to count, and when another check has told why it cannot.
 func (v *visit) look(ctx context.Context) (*tasks.Overview, error) {
-	if v.overview == nil {
-		o, err := v.Ledger.Overview(ctx)
-		if err != nil {
-			return nil, err
-		}
-		v.overview = &o
+	if v.overview != nil || v.Ledger == nil || v.blind {
+		return v.overview, nil
 	}
+	o, err := v.Ledger.Overview(ctx)
+	if err != nil {
+		v.blind = true
+		return nil, err
+	}
+	v.overview = &o
 	return v.overview, nil
 }
 
 func (v *visit) jobsDead(ctx context.Context) ([]Finding, error) {
-	if v.Ledger == nil {
-		return none()
-	}
 	o, err := v.look(ctx)
-	if err != nil {
+	if o == nil || err != nil {
 		return nil, err
 	}
 	if n := o.Count(tasks.Dead); n > 0 {

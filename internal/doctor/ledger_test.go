@@ -222,3 +222,21 @@ func TestWhatADatabaseSaysOfItselfIsJudged(t *testing.T) {
 		examine(t, s, nil).want(c.check, c.level, c.words...)
 	}
 }
+
+// blind is a ledger whose jobs cannot be counted in time.
+type blind struct{ doctor.Ledger }
+
+func (blind) Overview(context.Context) (tasks.Overview, error) {
+	return tasks.Overview{}, errors.New("too many")
+}
+
+func TestJobsThatCannotBeCountedAreOneFinding(t *testing.T) {
+	t.Parallel()
+	s, db := onLedger(t, nil)
+	s.Ledger = blind{db.Ledger}
+	e := examine(t, s, nil)
+	e.want("jobs.dead", doctor.Warning, "too many", "ask again")
+	for _, check := range []string{"workers", "workers.beats", "workers.builds"} {
+		e.wantNothingOf(check)
+	}
+}

@@ -76,12 +76,15 @@ func (v *visit) redisRole(context.Context) ([]Finding, error) {
 	case "cluster":
 		return one(warning("this is a node of a Redis Cluster: evalq speaks to this one node and follows no redirection", "name a Redis that stands alone in --redis-url"))
 	}
-	if v.says("role") != "master" {
-		master := v.says("master_host") + ":" + v.says("master_port")
-		return one(failure("this Redis is a replica of "+master+" and takes no tasks",
-			"name its master in --redis-url; or, when the master is lost, make it one: REPLICAOF NO ONE"))
+	switch v.says("role") {
+	case "":
+		return none()
+	case "master":
+		return one(fine("a master"))
 	}
-	return one(fine("a master"))
+	master := v.says("master_host") + ":" + v.says("master_port")
+	return one(failure("this Redis is a replica of "+master+" and takes no tasks",
+		"name its master in --redis-url; or, when the master is lost, make it one: REPLICAOF NO ONE"))
 }
 
 // lost is what a Redis without its data costs.

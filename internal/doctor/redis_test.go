@@ -235,7 +235,10 @@ func TestWhyThereIsNoRedisIsSaid(t *testing.T) {
 	for err, want := range map[error]doctor.Level{doctor.ErrInside: doctor.Note, doctor.ErrIdle: doctor.Note, errors.New("broken"): doctor.Failure} {
 		examine(t, doctor.Subject{RedisErr: err, RedisPlace: "redis://h"}, nil).want("redis", want, err.Error())
 	}
-	_, err := redisconn.Open(t.Context(), "redis://:s3cret@127.0.0.1:1", nil)
+	old := saying(t, "redis_version:6.0.20").(*redis.Client).Options().Addr
+	_, err := redisconn.Open(t.Context(), "redis://"+old, nil)
+	examine(t, doctor.Subject{RedisErr: err, RedisPlace: "redis://" + old}, nil).want("redis.version", doctor.Failure, "6.0.20", "6.2", "upgrade")
+	_, err = redisconn.Open(t.Context(), "redis://:s3cret@127.0.0.1:1", nil)
 	e := examine(t, doctor.Subject{RedisErr: err, RedisPlace: "redis://:***@127.0.0.1:1/0"}, nil)
 	e.want("redis", doctor.Failure, "redis://:***@127.0.0.1:1/0", "refused", "start Redis")
 	if strings.Contains(e.String(), "s3cret") {

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// counting bounds the checks that count the jobs of a large ledger.
+const counting = 10 * time.Second
+
 // table has all checks, in the order in which they are made.
 var table = []check{
 	{name: "settings.tokens", looks: "whether a token is needed to sign in", group: ofSettings, look: (*visit).tokens},
@@ -34,10 +37,10 @@ var table = []check{
 	{name: "ledger.backup", looks: "reminds of backups", group: ofLedger, when: notAtStart, look: (*visit).ledgerBackup},
 	{name: "ledger.integrity", looks: "every page of a SQLite ledger", group: ofLedger, when: onlyDeep, within: 5 * time.Minute, look: (*visit).ledgerIntegrity},
 	{name: "quarantine", looks: "what came in and could not be read", group: ofLedger, look: (*visit).quarantine},
-	{name: "jobs.dead", looks: "jobs that were given up", group: ofLedger, when: notAtStart, look: (*visit).jobsDead},
-	{name: "workers", looks: "whether somebody works where jobs wait", group: ofLedger, when: notAtStart, look: (*visit).workersAtWork},
-	{name: "workers.beats", looks: "workers that have shown no sign of life for 10 s", group: ofLedger, when: notAtStart, look: (*visit).workersBeats},
-	{name: "workers.builds", looks: "workers of different builds", group: ofLedger, when: notAtStart, look: (*visit).workersBuilds},
+	{name: "jobs.dead", looks: "jobs that were given up", group: ofLedger, when: notAtStart, within: counting, look: (*visit).jobsDead},
+	{name: "workers", looks: "whether somebody works where jobs wait", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersAtWork},
+	{name: "workers.beats", looks: "workers that have shown no sign of life for 10 s", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBeats},
+	{name: "workers.builds", looks: "workers of different builds", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBuilds},
 	{name: "relay", looks: "whether a relay leads, watched for 5 s", group: ofLedger, when: onlyDeep, within: 15 * time.Second, look: (*visit).relayLeads},
 }
 

@@ -23,9 +23,10 @@ var ErrDamaged = errors.New("the ledger's file is damaged")
 
 // Peek opens the ledger in a folder as it is, to look at it: nothing is made,
 // brought up to date or given up for lost. A folder that a server owns is only
-// read, and DB.InUse is set; any other is locked meanwhile. DB.Ledger is nil when
-// the schema is not this program's. A ledger that does not exist yet is
-// fs.ErrNotExist.
+// read, and DB.InUse is set. Any other can be written, to see whether it can; it
+// is not kept from a server that starts meanwhile, since SQLite's own locks are
+// enough for that. DB.Ledger is nil when the schema is not this program's. A
+// ledger that does not exist yet is fs.ErrNotExist.
 func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	d := &DB{path: filepath.Join(dir, fileName)}
 	defer func() {
@@ -37,9 +38,7 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	if _, err := os.Stat(d.path); err != nil {
 		return nil, err
 	}
-	d.lock, err = lockDir(dir)
-	d.InUse = errors.Is(err, ErrInUse)
-	if err != nil && !d.InUse {
+	if d.InUse, err = inUse(dir); err != nil {
 		return nil, err
 	}
 	mode := "ro"
@@ -65,6 +64,18 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 		return nil, damaged(err)
 	}
 	return d, nil
+}
+
+// inUse reports whether another process owns the folder.
+func inUse(dir string) (bool, error) {
+	lock, err := lockDir(dir)
+	if errors.Is(err, ErrInUse) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, lock.Close()
 }
 
 // peekDSN opens a file that is there, and makes none.

@@ -80,7 +80,7 @@ func TestPeekOnlyReadsALedgerThatAServerOwns(t *testing.T) {
 	}
 }
 
-func TestPeekGivesNobodyUpForLostAndKeepsServersOut(t *testing.T) {
+func TestPeekGivesNobodyUpForLostAndKeepsNoServerOut(t *testing.T) {
 	t.Parallel()
 	dir, ctx := t.TempDir(), t.Context()
 	first := open(t, dir, nil)
@@ -118,20 +118,36 @@ func TestPeekGivesNobodyUpForLostAndKeepsServersOut(t *testing.T) {
 	if err := db.Ready(ctx); err != nil {
 		t.Errorf("it cannot be written: %v", err)
 	}
-	if _, err := sqlite.Open(ctx, crashed, nil); !errors.Is(err, sqlite.ErrInUse) {
-		t.Errorf("a server starts meanwhile: %v", err)
-	}
 	if broken, err := db.QuickCheck(ctx); broken != "" || err != nil {
 		t.Errorf("%s, %v", broken, err)
-	}
-	closed(t, db)
-	if names := files(t, crashed); names != "evalq.db evalq.lock" {
-		t.Errorf("it leaves %s", names)
 	}
 	second := open(t, crashed, nil)
 	defer second.Close()
 	if second.Lost != 1 {
 		t.Errorf("lost %d, want 1", second.Lost)
+	}
+	for _, ledger := range []*sqlite.DB{db, second, db} {
+		if err := ledger.Ready(ctx); err != nil {
+			t.Errorf("two that write are in each other's way: %v", err)
+		}
+	}
+	closed(t, db)
+	if err := second.Ready(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPeekLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	closed(t, open(t, dir, nil))
+	db := peek(t, dir)
+	if err := db.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	closed(t, db)
+	if names := files(t, dir); names != "evalq.db evalq.lock" {
+		t.Errorf("it leaves %s", names)
 	}
 }
 
