@@ -31,7 +31,8 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 			return err
 		}
 		for i, j := range jobs {
-			if willRun(states[i]) && listed[j.TaskID()] {
+			late := age > 0 && states[i] == "retry" // the ledger says that it is overdue
+			if willRun(states[i]) && listed[j.TaskID()] && !late {
 				continue
 			}
 			if err := r.confirm(ctx, j, states[i], age); err != nil {
@@ -50,7 +51,13 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 	case state == "" && j.State == tasks.Queued:
 		return r.enqueue(ctx, j)
 	}
-	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis was lost")
+	why := "its task in Redis was lost"
+	if state == "retry" {
+		// Asynq goes by the clocks of the processes. One that was set back leaves
+		// tasks an hour away that are due.
+		why = "it is due by the ledger's clock"
+	}
+	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, why)
 }
 
 // listed reads which tasks are in the lists that Asynq takes them from. A task
