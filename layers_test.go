@@ -45,11 +45,12 @@ var rooms = map[string][]string{
 	// imported by tests only
 	"internal/ledger/ledgertest": {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/redistest":         {},
+	"internal/asynqtest":         {},
 	"internal/e2e":               {},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/e2e"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/asynqtest", "internal/e2e"}
 
 const module = "evalq"
 
