@@ -80,6 +80,10 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 	case state == "active" && age > 0:
 		return nil // a worker is about to begin it, or sweepActive sees to it
 	case state == "" && j.State == tasks.Queued:
+		// Its name may still be in a list, which would then have it twice.
+		if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
+			return err
+		}
 		return r.enqueue(ctx, j)
 	}
 	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis was lost")

@@ -50,6 +50,11 @@ type Config struct {
 	// at; when jobs finish fast, they are kept for a shorter time than their
 	// policy says. Defaults to 100,000.
 	Finished int
+	// Quarantine keeps a task that is about to be removed from Asynq because
+	// nobody can work on it, or because its archive is full and no ledger has it.
+	// It may get the same task again. Defaults to the hash evalq:quarantine in
+	// Redis.
+	Quarantine func(ctx context.Context, q QuarantinedTask) error
 	// Policies gives the retention of a kind. Defaults to tasks.PolicyFor.
 	Policies func(tasks.Kind) tasks.Policy
 	// Logger defaults to slog.Default().
@@ -73,6 +78,8 @@ type queue struct {
 	after  int64 // where the round robin goes on
 	waited int   // tasks that waited when it was last fed, those fed included
 	drain  rate  // of tasks that workers took
+	// archived is up to when archived tasks were looked at, in seconds.
+	archived int64
 }
 
 // note learns from the tasks that wait now how many have left since the last
@@ -137,6 +144,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
 	r.pass(ctx)
 	r.guard(ctx, "do chores", r.chores)
+	r.guard(ctx, "trim archives", r.trimArchives)
 	for {
 		select {
 		case <-ctx.Done():
@@ -153,10 +161,13 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-loss.C:
 			r.guard(ctx, "look for lost workers", r.recover)
 			r.guard(ctx, "look for tasks that were not begun", r.sweepActive)
+			r.guard(ctx, "take broken tasks out", r.sweepBroken)
+			r.guard(ctx, "look for archived tasks of living jobs", r.sweepArchived)
 			r.guard(ctx, "do chores", r.chores)
 			r.guard(ctx, "register queues", r.registerQueues)
 		case <-verify.C:
 			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
+			r.guard(ctx, "trim archives", r.trimArchives)
 		}
 	}
 }
