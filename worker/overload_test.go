@@ -10,11 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"evalq/internal/ledger"
-	"evalq/internal/ledger/sqlite"
-	"evalq/internal/relay"
 	"evalq/tasks"
-	"evalq/worker"
 )
 
 func TestThreeWorkersEvaluateEachJobOnce(t *testing.T) {
@@ -57,33 +53,6 @@ func TestFiveThousandJobsRunAFewAtATime(t *testing.T) {
 	if more := busiest.Load() - int64(before); more > jobs/10 {
 		t.Errorf("%d goroutines came with the jobs", more)
 	}
-}
-
-// TestTwoEnvironmentsOnOneRedisEvaluateTheirOwnJobsOnly: they share the queues,
-// so that each takes tasks of the other; it sets them aside, and their owner
-// delivers them again.
-func TestTwoEnvironmentsOnOneRedisEvaluateTheirOwnJobsOnly(t *testing.T) {
-	t.Parallel()
-	staging := newWorld(t, nil)
-	db, err := sqlite.Open(t.Context(), t.TempDir(), &ledger.Config{Policies: fast})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	production := &world{t: t, redis: staging.redis, rdb: staging.redis.Client(t), ledger: db, cfg: staging.cfg}
-	production.cfg.Handlers = map[tasks.Kind]worker.Handler{}
-	r, err := relay.New(db.Ledger, production.rdb, &relay.Config{Policies: fast, Logger: staging.cfg.Logger})
-	if err != nil {
-		t.Fatal(err)
-	}
-	production.background(r.Run)
-	var theirs, ours tally
-	staging.serve(theirs.handler)
-	production.serve(ours.handler)
-	// The same user and reports in both.
-	a, b := staging.submitMany(1, 5), production.submitMany(1, 5)
-	theirs.wantOnce(staging, a)
-	ours.wantOnce(production, b)
 }
 
 func TestWhatAHandlerDoesToItsJobTouchesNoOtherAttempt(t *testing.T) {
