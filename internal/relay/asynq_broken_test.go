@@ -148,6 +148,8 @@ func TestAsynqRecoversNothingWhileOneMessageCannotBeRead(t *testing.T) {
 		w.background(r.Run)
 		w.eventually("unreadable task is gone", func() bool { return len(q.Traces(bad)) == 0 })
 		w.serve(done) // its Asynq looks for leases that have ended
+		low.AwaitState(lost, "retry")
+		w.must(w.insp.RunTask("low", lost))
 		w.eventually("other task is adopted and done", func() bool {
 			j, err := w.ledger.Find(t.Context(), kind, 7, 1)
 			return err == nil && j.State == tasks.Succeeded
