@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,6 +18,9 @@ import (
 // done what was asked, and the client does not learn of it. It takes every
 // reply to be to the request before it, so it is not for pipelines.
 type Proxy struct {
+	// URL is what evalq takes as --redis-url to go through the proxy.
+	URL string
+
 	tb       testing.TB
 	server   *Server
 	socket   string
@@ -37,6 +41,7 @@ type loss struct {
 func NewProxy(tb testing.TB, s *Server) *Proxy {
 	tb.Helper()
 	p := &Proxy{tb: tb, server: s, socket: filepath.Join(shortDir(tb), "p.sock"), conns: map[net.Conn]bool{}}
+	p.URL = (&url.URL{Scheme: "unix", Path: p.socket}).String()
 	var err error
 	if p.listener, err = net.Listen("unix", p.socket); err != nil {
 		tb.Fatalf("redistest: proxy: %v", err)
