@@ -76,6 +76,22 @@ func TestAsynqKeepsATaskWithoutItsMessageActiveForEver(t *testing.T) {
 	})
 }
 
+// TestATaskThatLosesItsMessageWhileItWaitsIsInItsListOnce: twice would be two
+// arrivals.
+func TestATaskThatLosesItsMessageWhileItWaitsIsInItsListOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	q := asynqtest.At(t, w.rdb, "default")
+	w.run(brisk)
+	j := w.accept(1, 1)
+	w.awaitTask(j.TaskID(), "pending")
+	w.must(w.rdb.Del(t.Context(), q.Key("t:"+j.TaskID())).Err())
+	w.awaitTask(j.TaskID(), "pending")
+	if got := w.pending(); len(got) != 1 {
+		t.Errorf("waiting: %v", got)
+	}
+}
+
 // quarantined reads what was kept in Redis.
 func (w *world) quarantined() (kept []QuarantinedTask) {
 	w.t.Helper()
