@@ -92,7 +92,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	srv := asynq.NewServerFromRedisClient(s.rdb, s.asynqConfig())
+	fetching, stopFetching := context.WithCancel(context.Background())
+	defer stopFetching()
+	srv := asynq.NewServerFromRedisClient(&patient{UniversalClient: s.rdb, stop: fetching}, s.asynqConfig())
 	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
 		return errors.Join(fmt.Errorf("worker: start: %w", err), s.leave())
 	}
@@ -103,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.jammed:
 		result = ErrStuck
 	}
+	stopFetching()
 	s.drain(srv)
 	stopDuties()
 	return errors.Join(result, s.leave())
