@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -31,6 +32,10 @@ func init() {
 	if role == "" {
 		return
 	}
+	go func() { // a child ends with its parent, whatever ends that
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3)
+	}()
 	args := os.Args[1:]
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: args[0]})
 	switch role {
@@ -111,6 +116,9 @@ func spawn(t *testing.T, role string, args ...string) *child {
 	c.cmd.Stderr = &c.said
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.cmd.Start(); err != nil {
