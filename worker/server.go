@@ -116,6 +116,9 @@ func (s *Server) join(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
+	// A join that is cut off may have happened, and nobody would leave again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots})
 	if err != nil {
 		return fmt.Errorf("worker: join: %w", err)
