@@ -9,6 +9,11 @@ import (
 	"evalq/tasks"
 )
 
+// setBack is by how many milliseconds a job's last move has to lie in the future to
+// show that the clock was set back. Then what it waits for by the clock is as far
+// away as the clock was set, and it is taken up at once.
+const setBack = 60_000
+
 // InRedis lists, a page at a time in order of acceptance, the jobs that should
 // have a task in Asynq that no worker holds: queued, and retrying ones. Age
 // leaves out those that moved less than that many milliseconds ago, and
@@ -18,8 +23,8 @@ func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int)
 	now := ms(l.now())
 	before := now - age
 	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
-		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND due_at <= ?) ORDER BY seq LIMIT ?`,
-		after, age, before, now, before, limit)
+		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND (due_at <= ? OR moved_at > ?)) ORDER BY seq LIMIT ?`,
+		after, age, before, now, before, now+setBack, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
 	}
@@ -44,6 +49,9 @@ func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why str
 		}
 		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) {
 			return nil
+		}
+		if j.State == tasks.Retrying && j.movedAt > ms(l.now())+setBack {
+			j.DueAt = at(0) // by a clock that has gone back since
 		}
 		if err := l.deliverAgain(t, j, "relay", why); err != nil {
 			return err

@@ -361,6 +361,42 @@ func clockWentBack(w *world) {
 	if jobs[0].ID != j.ID {
 		w.t.Fatalf("it is job %s", jobs[0].ID)
 	}
+	w.clock.pass(time.Hour)
+	// One that waits to be tried again, and one that is held, do not wait for the
+	// hour to come once more.
+	j, f := w.start(j.ID)
+	_, err = w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassRateLimited}, After: time.Minute})
+	w.must(err)
+	held, hf := w.running(report(7, 43))
+	_, err = w.Fail(w.ctx, hf, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	later := w.accept(tasks.Request{Payload: tasks.EvaluationReport{UserID: 7, ReportID: 44}, RunAt: w.clock.Now().Add(30 * time.Minute)})
+	w.wantState(held.ID, tasks.Accepted) // nobody is at work on the answer: it went on at once
+	w.feed()
+	held, hf = w.start(held.ID)
+	_, err = w.Fail(w.ctx, hf, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	w.wantState(held.ID, tasks.Held)
+	w.clock.pass(-time.Hour)
+	jobs, _, err = w.InRedis(w.ctx, 0, 30_000, 10)
+	w.must(err)
+	if len(jobs) != 1 || jobs[0].ID != j.ID {
+		w.t.Fatalf("a retry that a clock has put off is hidden: %+v", jobs)
+	}
+	w.must(w.Redeliver(w.ctx, j.ID, j.Delivery, "late"))
+	if got := w.wantState(j.ID, tasks.Accepted); !got.DueAt.IsZero() {
+		w.t.Fatalf("it is due at %s", got.DueAt)
+	}
+	o, err := w.Look(w.ctx)
+	if err != nil || !o.Ripe {
+		w.t.Fatalf("nothing is ripe: %v", err)
+	}
+	_, err = w.Ripen(w.ctx)
+	w.must(err)
+	w.wantState(held.ID, tasks.Accepted)
+	if got := w.wantState(later.ID, tasks.Accepted); got.DueAt.IsZero() {
+		w.t.Fatal("a time that a person gave was taken for a wait")
+	}
 }
 
 func quarantine(w *world) {
