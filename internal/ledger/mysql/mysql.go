@@ -53,7 +53,7 @@ func Parse(raw string) (*mysql.Config, error) {
 	}
 	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the parameters behind the ? cannot be read: %w", err)
+		return nil, errors.New("mysql: the URL's parameters, behind the ?, cannot be read; they are those of go-sql-driver, such as tls=true")
 	}
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
@@ -106,6 +106,9 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
+	// The writer keeps its connection; one that idles beside it would only be
+	// found broken when it is needed.
+	d.write.SetMaxIdleConns(0)
 	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
 }
@@ -146,11 +149,19 @@ func again(err error) bool {
 	return false
 }
 
-// answered: the server itself refused and the connection is still there. 1053
-// and 1927 say that it is about to go.
+// answered: the server itself refused and the connection is of use. 1053 and
+// 1927 say that the server ends it; 1290, 1792 and 1836 that it takes no writes,
+// so another connection may find the one that does.
 func answered(err error) bool {
 	var me *mysql.MySQLError
-	return errors.As(err, &me) && me.Number != 1053 && me.Number != 1927
+	if !errors.As(err, &me) {
+		return false
+	}
+	switch me.Number {
+	case 1053, 1927, 1290, 1792, 1836:
+		return false
+	}
+	return true
 }
 
 // Close waits for the writes under way and closes the connections.
