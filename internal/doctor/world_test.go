@@ -25,9 +25,17 @@ type examined struct {
 	found []doctor.Finding
 }
 
+// examine is patient, unless cfg says otherwise: tests share their machine.
 func examine(t *testing.T, s doctor.Subject, cfg *doctor.Config) examined {
 	t.Helper()
-	return examined{t, doctor.Examine(t.Context(), s, cfg)}
+	c := doctor.Config{}
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.Patience == 0 {
+		c.Patience = limit
+	}
+	return examined{t, doctor.Examine(t.Context(), s, &c)}
 }
 
 // want fails unless the check found something of the level that has the words in
