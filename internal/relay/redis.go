@@ -103,14 +103,9 @@ func willRun(state string) bool {
 // remove takes every trace of a task out of Asynq's keys. Asynq's own delete
 // refuses active tasks, and a dead worker's task is active for a minute.
 func (r *Relay) remove(ctx context.Context, p tasks.Priority, id string) error {
-	prefix := "asynq:{" + string(p) + "}:"
 	_, err := r.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.LRem(ctx, prefix+"pending", 0, id)
-		pipe.LRem(ctx, prefix+"active", 0, id)
-		for _, set := range []string{"lease", "retry", "scheduled", "archived", "completed"} {
-			pipe.ZRem(ctx, prefix+set, id)
-		}
-		pipe.Del(ctx, prefix+"t:"+id)
+		unlist(ctx, pipe, string(p), []string{id})
+		pipe.Del(ctx, taskKey(string(p), id))
 		return nil
 	})
 	if err != nil {
