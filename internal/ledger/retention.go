@@ -92,13 +92,13 @@ func (l *Ledger) trimSome(ctx context.Context, before time.Time) (int, error) {
 func (l *Ledger) dropOld(ctx context.Context, before time.Time) error {
 	now := l.now()
 	workers := now.Add(-workerFor)
-	if before.IsZero() || workers.Before(before) {
-		before = workers
+	if !before.IsZero() && before.Before(workers) {
+		workers = before
 	}
 	for {
 		var gone int64
 		err := l.w.do(ctx, func(t *txn) error {
-			if _, err := t.exec(`DELETE FROM evalq_workers WHERE ended_at > 0 AND ended_at < ?`, ms(before)); err != nil {
+			if _, err := t.exec(`DELETE FROM evalq_workers WHERE ended_at > 0 AND ended_at < ?`, ms(workers)); err != nil {
 				return err
 			}
 			if _, err := t.exec(`DELETE FROM evalq_quarantine WHERE settled_at > 0 AND settled_at < ?`, ms(before)); err != nil {
