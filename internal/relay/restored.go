@@ -8,10 +8,11 @@ import (
 	"evalq/tasks"
 )
 
-// takeUp brings into a restored ledger the jobs that it has forgotten and of
-// which Redis remembers only the end: their results were stored after the copy
-// was made. Tasks that have not ended need no such care, since the worker adopts
-// them on their arrival. It is done once for each restoration.
+// takeUp brings into a restored ledger the jobs that it has forgotten and that
+// no worker will ask about soon: those that ended after the copy was made, of
+// which Redis remembers the task, and those that a worker had taken. Tasks that
+// wait need no such care, since the worker adopts them on their arrival. It is
+// done once for each restoration.
 func (r *Relay) takeUp(ctx context.Context) error {
 	restored, err := r.ledger.Restored(ctx)
 	if err != nil || !restored {
@@ -29,21 +30,21 @@ func (r *Relay) takeUp(ctx context.Context) error {
 	return r.ledger.TookUp(ctx)
 }
 
-// takeUpFrom looks through what has ended in one queue. A kind of the platform's
-// own has its data in the ledger alone, so it is lost.
+// takeUpFrom does so for one queue. A kind of the platform's own has its data in
+// the ledger alone, so it is lost.
 func (r *Relay) takeUpFrom(ctx context.Context, p tasks.Priority) (int, error) {
 	s := NewSweeper(r.ledger, r.rdb)
-	ended := map[string][]*asynq.TaskInfo{} // by job
+	last := map[string]*asynq.TaskInfo{} // by job
 	var ids []string
-	err := s.visit(ctx, s.queues[p], endedLists, func(t *asynq.TaskInfo) {
+	err := s.visit(ctx, s.queues[p], takenLists, func(t *asynq.TaskInfo) {
 		id, _, err := tasks.ParseTaskID(t.ID)
 		if err != nil || t.Headers[HeaderLedger] != r.ledger.ID() || !tasks.Kind(t.Type).Builtin() {
 			return
 		}
-		if ended[id] == nil {
+		if last[id] == nil {
 			ids = append(ids, id)
 		}
-		ended[id] = append(ended[id], t)
+		last[id] = t
 	})
 	if err != nil {
 		return 0, err
@@ -52,24 +53,22 @@ func (r *Relay) takeUpFrom(ctx context.Context, p tasks.Priority) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	taken := 0
+	var requests []tasks.Request
+	var old []string
 	for _, id := range forgotten {
-		payload, err := tasks.Parse(tasks.Kind(ended[id][0].Type), ended[id][0].Payload)
+		payload, err := tasks.Parse(tasks.Kind(last[id].Type), last[id].Payload)
 		if err != nil {
 			continue
 		}
 		// Passive: it is an old wish. Whatever the ledger has decided on it stands.
-		if _, _, err := r.ledger.Accept(ctx, tasks.Request{Payload: payload, Priority: p, Passive: true}, "relay"); err != nil {
-			return taken, err
-		}
-		taken++
-		var old []string
-		for _, t := range ended[id] {
-			old = append(old, t.ID)
-		}
-		if _, err := s.remove(ctx, s.queues[p], old, false); err != nil {
-			return taken, err
+		requests = append(requests, tasks.Request{Payload: payload, Priority: p, Passive: true})
+		old = append(old, last[id].ID)
+	}
+	for _, a := range r.ledger.AcceptMany(ctx, requests, "relay, after a restoration") {
+		if a.Err != nil {
+			return 0, a.Err
 		}
 	}
-	return taken, nil
+	_, err = s.remove(ctx, s.queues[p], old, false)
+	return len(old), err
 }

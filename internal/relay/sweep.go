@@ -206,16 +206,17 @@ type list struct {
 }
 
 var (
-	endedLists = []list{
+	// takenLists have the tasks that a worker has taken.
+	takenLists = []list{
+		{"active", false, (*asynq.Inspector).ListActiveTasks},
 		{"archived", true, (*asynq.Inspector).ListArchivedTasks},
 		{"completed", true, (*asynq.Inspector).ListCompletedTasks},
 	}
 	allLists = append([]list{
 		{"pending", false, (*asynq.Inspector).ListPendingTasks},
-		{"active", false, (*asynq.Inspector).ListActiveTasks},
 		{"scheduled", true, (*asynq.Inspector).ListScheduledTasks},
 		{"retry", true, (*asynq.Inspector).ListRetryTasks},
-	}, endedLists...)
+	}, takenLists...)
 )
 
 // visit reads the tasks in some lists of a queue, a page at a time. A page may
