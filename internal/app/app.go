@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 		return nil, err
 	}
 	if a.relay, err = relay.New(a.ledger.Ledger, a.engine.client, &relay.Config{
-		Window: a.engine.window, Finished: a.engine.finished, Policies: policies, Logger: log,
+		Window: a.engine.window, Finished: a.engine.finished, History: cfg.History, Policies: policies, Logger: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -140,6 +140,7 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	}
 	rest, err := api.New(patient{a.ledger.Ledger, a.stopping}, &api.Config{
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
+		House: house{a.ledger, relay.NewSweeper(a.ledger.Ledger, a.engine.client), a.log},
 		Checks: map[string]func(context.Context) error{"redis": func(ctx context.Context) error {
 			return a.engine.client.Ping(ctx).Err()
 		}},

@@ -47,9 +47,14 @@ func (d *DB) Backup(ctx context.Context) (_ *os.File, err error) {
 }
 
 // Scrub makes what was removed unreadable: SQLite overwrites it in the file, and
-// the log, which still has it, is emptied.
+// the log, which still has it, is emptied. That fails while something reads for
+// long, such as Backup.
 func (d *DB) Scrub(ctx context.Context) error {
 	err := d.apart(ctx, func(db *sql.DB) error {
+		// While it waits for readers, nobody can write.
+		if _, err := db.ExecContext(ctx, `PRAGMA busy_timeout = 500`); err != nil {
+			return err
+		}
 		var busy, inLog, moved int
 		if err := db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &inLog, &moved); err != nil {
 			return err
