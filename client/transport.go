@@ -67,6 +67,7 @@ type call struct {
 	body       any // nil sends none
 	into       any // what the answer is decoded into
 	repeatable bool
+	patience   time.Duration // for the answer, over the transport's timeout
 }
 
 // reads reports whether it changes nothing.
@@ -75,8 +76,8 @@ func (c call) reads() bool { return c.method == "" }
 // call sends until there is an answer that repeating would not change, ctx ends
 // or the timeout is over.
 func (t *transport) call(ctx context.Context, c call) error {
-	outer := ctx
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	outer, begin := ctx, time.Now()
+	ctx, cancel := context.WithTimeout(ctx, t.timeout+c.patience)
 	defer cancel()
 	pause := firstPause
 	unknown := false
@@ -89,7 +90,7 @@ func (t *transport) call(ctx context.Context, c call) error {
 		if !errors.As(err, &f) {
 			return told(outer, c, err)
 		}
-		again := f.again(c.repeatable) && ctx.Err() == nil
+		again := f.again(c.repeatable) && ctx.Err() == nil && time.Since(begin) < t.timeout
 		if t.hasty && c.reads() && f.refused {
 			again = false
 		}

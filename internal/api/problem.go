@@ -73,6 +73,7 @@ var statuses = []struct {
 }{
 	{match: isInvalid, status: http.StatusUnprocessableEntity},
 	{match: is(tasks.ErrOutcomeUnknown), status: http.StatusServiceUnavailable, slug: slugOutcomeUnknown, detail: tasks.ErrOutcomeUnknown.Error(), retry: true},
+	{match: is(ErrRedisAway), status: http.StatusServiceUnavailable, detail: ErrRedisAway.Error(), retry: true},
 	{match: is(tasks.ErrUnavailable), status: http.StatusServiceUnavailable, detail: tasks.ErrUnavailable.Error(), retry: true},
 	{match: isClass(tasks.ClassInterviewMissing), status: http.StatusNotFound, detail: "there is no interview for this report_id"},
 	{match: is(tasks.ErrNotFound), status: http.StatusNotFound, detail: "there is no such evaluation, interview or report"},

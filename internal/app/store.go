@@ -20,6 +20,7 @@ type store struct {
 	place    string // for people, without secrets
 	shared   bool   // other processes may use it too
 	database doctor.Database
+	house    keeper
 	close    func() error
 }
 
@@ -39,13 +40,13 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, house: db, close: db.Close}, nil
 	case cfg.LedgerURL != "":
 		db, err := postgres.Open(ctx, cfg.LedgerURL, true, lc)
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, house: db, close: db.Close}, nil
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {
@@ -54,5 +55,5 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 	if db.Lost > 0 {
 		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)
 	}
-	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, close: db.Close}, nil
+	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, house: db, close: db.Close}, nil
 }
