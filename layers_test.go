@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/redisconn", "tasks"},
 	// edges
-	"internal/api": {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
+	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	// queue
 	"client":         {"internal/ledger", "internal/redisconn", "tasks"},
@@ -33,11 +33,14 @@ var rooms = map[string][]string{
 	// adapters
 	"internal/ledger":           {"internal/evaluation", "tasks"},
 	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/migration": {},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"tasks"},
 	"internal/engine":           {"tasks"},
 	"internal/service":          {"tasks"},
+	"internal/view":             {"internal/evaluation", "tasks"},
 	"internal/sandbox":          {},
 	"samples":                   {"internal/evaluation", "tasks"},
 	// domain and vocabulary
