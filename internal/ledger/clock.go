@@ -48,10 +48,15 @@ func (c *dbClock) sync(ctx context.Context, conn *sql.Conn) error {
 	if err := conn.QueryRowContext(ctx, "SELECT "+c.query).Scan(&ms); err != nil {
 		return fmt.Errorf("read the time: %w", err)
 	}
+	c.set(asked, ms)
+	return nil
+}
+
+// set takes in what the database has just answered to a question asked then.
+func (c *dbClock) set(asked time.Time, ms int64) {
 	answered := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = asked.Add(answered.Sub(asked) / 2)
 	c.base = at(ms)
-	return nil
 }

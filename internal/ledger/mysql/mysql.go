@@ -119,7 +119,7 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 		return nil, err
 	}
 	dialect := ledger.MySQL()
-	dialect.Again, dialect.Answered = again, answered
+	dialect.Again, dialect.Answered, dialect.Missing, dialect.Outside = again, answered, missing, outside
 	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
 	return d, err
 }
@@ -143,15 +143,32 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 // again: a duplicate key, a lock that took too long, a deadlock, and rows that
 // changed since they were read (MariaDB's innodb_snapshot_isolation).
 func again(err error) bool {
-	var me *mysql.MySQLError
-	if !errors.As(err, &me) {
-		return false
-	}
-	switch me.Number {
+	switch number(err) {
 	case 1062, 1205, 1213, 1020:
 		return true
 	}
 	return false
+}
+
+// missing: no such table, column or database.
+func missing(err error) bool {
+	switch number(err) {
+	case 1146, 1054, 1049, 1046:
+		return true
+	}
+	return false
+}
+
+// outside: no such savepoint, since there is none outside of a transaction.
+func outside(err error) bool { return number(err) == 1305 }
+
+// number is that of the server's refusal, 0 when it is none.
+func number(err error) uint16 {
+	var me *mysql.MySQLError
+	if errors.As(err, &me) {
+		return me.Number
+	}
+	return 0
 }
 
 // answered: the server itself refused and the connection is still there. 1053
