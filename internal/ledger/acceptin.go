@@ -32,13 +32,13 @@ type Tx interface {
 }
 
 // AcceptIn is Accept as a part of tx, which its owner commits or rolls back: the
-// job exists from then on, or never did. Nobody here learns which, so relays are
+// job exists from then on, or never did. Nobody here learns which: relays are
 // told by the database, or find the job when they look.
 //
-// It never makes a commit wait for a key that nobody has yet. Whoever wants the
-// same job waits for the end of tx. What fails is undone up to a savepoint. The
-// errors are those above, a *tasks.InvalidError for bad input, and
-// tasks.ErrUnavailable with the driver's own error for everything else.
+// Until tx ends, whoever wants the same job waits for it; no other key waits. What
+// fails is undone up to a savepoint, where the database allows that. The errors
+// are those above, a *tasks.InvalidError for bad input, and for everything else
+// tasks.ErrUnavailable with what the driver said.
 func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who string) (tasks.Job, bool, error) {
 	if l.dialect.OneOwner {
 		return tasks.Job{}, false, fmt.Errorf("ledger: accept: %w", ErrNeedsServer)
@@ -103,8 +103,11 @@ func (l *Ledger) foreignCause(err error) error {
 		kind = ErrTxConflict
 	}
 	var f *foreignError
-	if errors.As(err, &f) {
+	switch {
+	case errors.As(err, &f):
 		return fmt.Errorf("%w: %w", kind, f.err)
+	case kind != tasks.ErrUnavailable:
+		return fmt.Errorf("%w: %w", kind, err)
 	}
 	return err
 }
