@@ -125,22 +125,18 @@ func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (ne
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
-	j, values := l.draft(r, revision)
+	j := l.newJob(r, revision)
 	var err error
-	if j.seq, err = t.insert(`INSERT `+intoJobs, values...); err != nil {
+	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
 		return nil, err
 	}
-	return j, l.inserted(t, j, who)
+	t.after = append(t.after, l.notices.wake)
+	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
 }
 
-// intoJobs takes what draft gives.
-const intoJobs = `INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-
-// draft is the job that a request asks for, and the values of its row.
-func (l *Ledger) draft(r tasks.Request, revision int) (*job, []any) {
+func (l *Ledger) newJob(r tasks.Request, revision int) *job {
 	now := l.now()
-	j := &job{deadRetried: -1}
+	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
 	j.Priority, j.State, j.Delivery, j.Run = r.Priority, tasks.Accepted, 1, 1
@@ -152,17 +148,7 @@ func (l *Ledger) draft(r tasks.Request, revision int) (*job, []any) {
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
-	var data any // a nil []byte would be stored as an empty blob
-	if len(j.Data) > 0 {
-		data = []byte(j.Data)
-	}
-	return j, []any{j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), ms(now), j.InputHash, data}
-}
-
-// inserted completes a job whose row was just inserted.
-func (l *Ledger) inserted(t *txn, j *job, who string) error {
-	t.after = append(t.after, l.notices.wake)
-	return l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+	return j
 }
 
 // dueFor is when the relay may hand the job out; zero means now.

@@ -191,13 +191,13 @@ func (l *Ledger) acceptIn(t *txn, r tasks.Request, who string) (*job, bool, erro
 			}
 			revision = j.Revision + 1
 		}
-		j, values := l.draft(r, revision)
+		j := l.newJob(r, revision)
 		inserted := false
-		if j.seq, inserted, err = t.insertNew(intoJobs, values...); err != nil {
+		if j.seq, inserted, err = t.insertNew(intoJobs, j.values()...); err != nil {
 			return nil, false, err
 		}
 		if inserted {
-			return j, true, l.inserted(t, j, who)
+			return j, true, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
 		}
 		// Somebody has just committed the same key: look again.
 	}
@@ -237,6 +237,19 @@ func (l *Ledger) committedHash(ctx context.Context, p tasks.Payload) (string, er
 		return "", readError("interview", err)
 	}
 	return hash, nil
+}
+
+// intoJobs takes what values gives.
+const intoJobs = `INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// values are those of a new job's row.
+func (j *job) values() []any {
+	var data any // a nil []byte would be stored as an empty blob
+	if len(j.Data) > 0 {
+		data = []byte(j.Data)
+	}
+	return []any{j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), j.movedAt, j.InputHash, data}
 }
 
 // insertNew is insert that does nothing when the row's key is taken.
