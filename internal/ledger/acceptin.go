@@ -167,8 +167,8 @@ func (l *Ledger) checkPlace(t *txn) error {
 // that it found: on MySQL a search that locks would keep others from inserting
 // the keys next to it, and two of them would end in a deadlock.
 func (l *Ledger) acceptIn(t *txn, r tasks.Request, who string) (*job, bool, error) {
-	for range 3 {
-		seq, err := l.newestRevision(t, r.Payload)
+	for try := range 3 {
+		seq, err := l.newestRevision(t, r.Payload, try > 0)
 		if err != nil {
 			return nil, false, err
 		}
@@ -205,20 +205,25 @@ func (l *Ledger) acceptIn(t *txn, r tasks.Request, who string) (*job, bool, erro
 }
 
 // newestRevision finds the newest revision of a key, 0 when there is none. What
-// the transaction has written itself is seen only within it; what others have
-// committed since it began is, on some levels of isolation, seen only outside.
-func (l *Ledger) newestRevision(t *txn, p tasks.Payload) (int64, error) {
+// others have committed since the transaction began is, on some levels of
+// isolation, seen only outside of it; what it has written itself only within. It
+// looks there when there is a reason to, since on MySQL's SERIALIZABLE that locks
+// the neighbours too.
+func (l *Ledger) newestRevision(t *txn, p tasks.Payload, within bool) (seq int64, err error) {
 	const query = `SELECT seq, revision FROM evalq_jobs WHERE kind = ? AND user_id = ? AND report_id = ? ORDER BY revision DESC LIMIT 1`
 	user, report := p.Subject()
-	var own, ownRevision, seq, revision int64
-	if _, err := t.row([]any{&own, &ownRevision}, query, p.Kind(), user, report); err != nil {
-		return 0, err
-	}
-	err := l.row(t.ctx, query, p.Kind(), user, report).Scan(&seq, &revision)
+	var revision, own, ownRevision int64
+	err = l.row(t.ctx, query, p.Kind(), user, report).Scan(&seq, &revision)
 	if err != nil && !isNoRows(err) {
 		return 0, readError("job", err)
 	}
-	if ownRevision >= revision {
+	if seq == 0 && !within {
+		return 0, nil
+	}
+	if _, err := t.row([]any{&own, &ownRevision}, query, p.Kind(), user, report); err != nil {
+		return 0, err
+	}
+	if ownRevision > revision {
 		return own, nil
 	}
 	return seq, nil
