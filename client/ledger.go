@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"evalq/internal/evaluation"
@@ -180,12 +181,18 @@ func (d *direct) find(ctx context.Context, kind tasks.Kind, userID, reportID int
 	return job, err
 }
 
+// lookEvery is the longest pause between two looks at a job that is waited for:
+// the process that ends it does not tell this one.
+const lookEvery = time.Second
+
 func (d *direct) wait(ctx context.Context, id string) (tasks.Job, error) {
-	return d.patience.wait(ctx, func(ctx context.Context) (tasks.Job, error) {
+	return d.patience.wait(ctx, lookEvery, func(ctx context.Context) (tasks.Job, error) {
 		if !tasks.ValidID(id) {
 			return tasks.Job{}, errNoJob
 		}
-		job, err := d.ledger.Wait(ctx, id, pollFor)
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		defer cancel()
+		job, err := d.ledger.Get(ctx, id)
 		return job, fromLedger(err)
 	})
 }

@@ -128,33 +128,6 @@ func TestASubmissionToPostgreSQLWakesARelayInAnotherProcess(t *testing.T) {
 	hears(t, woken)
 }
 
-func TestManySubmissionsAtOnceWakeFewTimes(t *testing.T) {
-	t.Parallel()
-	_, url := postgresql.served(t)
-	woken := heard(t, url)
-	c, err := client.Open(t.Context(), url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const n = 400
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			if _, err := c.Submit(t.Context(), report(int64(i+1))); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	hears(t, woken)
-	if rings := len(woken) + 1; rings > n/4 {
-		t.Errorf("%d submissions told %d times", n, rings)
-	}
-}
-
 // servers are databases that a test may kill.
 var servers = map[string]func(context.Context, *sandbox.Config) (*sandbox.Server, error){
 	"PostgreSQL": sandbox.StartPostgres, "MariaDB": sandbox.StartMariaDB,

@@ -112,18 +112,17 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// wait polls until the job has finished.
-func (p patience) wait(ctx context.Context, poll func(context.Context) (tasks.Job, error)) (tasks.Job, error) {
+// wait polls until the job has finished, with pauses that grow to longest after
+// polls that were answered at once.
+func (p patience) wait(ctx context.Context, longest time.Duration, poll func(context.Context) (tasks.Job, error)) (tasks.Job, error) {
 	var last tasks.Job
 	pause := firstPause
 	for {
 		begin := time.Now()
 		job, err := poll(ctx)
-		if job.ID != "" {
-			last = job
-		}
 		switch {
 		case err == nil:
+			last = job
 			if job.State.Finished() {
 				return job, nil
 			}
@@ -142,7 +141,7 @@ func (p patience) wait(ctx context.Context, poll func(context.Context) (tasks.Jo
 		if !sleep(ctx, pause) {
 			return last, fmt.Errorf("client: wait: %w", context.Cause(ctx))
 		}
-		pause = min(2*pause, longestWait)
+		pause = min(2*pause, longest)
 	}
 }
 

@@ -143,7 +143,7 @@ func (c *rest) get(ctx context.Context, id string) (job tasks.Job, err error) {
 // wait makes each poll with a deadline of its own, so that a connection that
 // died silently is noticed.
 func (c *rest) wait(ctx context.Context, id string) (tasks.Job, error) {
-	return c.http.wait(ctx, func(ctx context.Context) (job tasks.Job, err error) {
+	return c.http.wait(ctx, longestWait, func(ctx context.Context) (job tasks.Job, err error) {
 		ctx, cancel := context.WithTimeout(ctx, pollFor+10*time.Second)
 		defer cancel()
 		err = c.http.once(ctx, call{
