@@ -158,7 +158,7 @@ func (l *Ledger) checkPlace(t *txn) error {
 		return ErrOtherDatabase
 	}
 	if l.clock.query != "" {
-		l.clock.set(asked, ms)
+		l.clock.set(at(ms), asked.Add(l.clock.now().Sub(asked)/2))
 	}
 	return nil
 }

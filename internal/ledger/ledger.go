@@ -81,16 +81,21 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 	if err != nil {
 		return nil, err
 	}
+	l := unnamed(write, read, d, c)
+	if err := l.identify(ctx); err != nil {
+		return nil, fmt.Errorf("ledger: identify: %w", err)
+	}
+	return l, nil
+}
+
+func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 	l := &Ledger{cfg: c, dialect: &d, clock: &dbClock{query: d.clock, now: time.Now}, read: read}
 	if c.Now != nil {
 		l.clock = &dbClock{now: c.Now}
 	}
 	l.w = newWriter(write, l.dialect, l.clock)
 	l.notices.init()
-	if err := l.identify(ctx); err != nil {
-		return nil, fmt.Errorf("ledger: identify: %w", err)
-	}
-	return l, nil
+	return l
 }
 
 // identify reads the ledger's id, or gives it one.

@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/postgres"
+	"evalq/internal/sqltest"
 	"evalq/tasks"
 )
 
@@ -39,25 +39,10 @@ func hears(t *testing.T, woken <-chan struct{}) {
 	}
 }
 
-func open(t *testing.T, url string) (*postgres.DB, *sql.DB) {
-	t.Helper()
-	db, err := postgres.Open(t.Context(), url, true, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	own, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { own.Close() })
-	return db, own
-}
-
 func TestAListenerIsWokenByTheCommitOfACallersTransaction(t *testing.T) {
 	t.Parallel()
-	url := fresh(t)
-	db, own := open(t, url)
+	url := sqltest.Postgres(t)
+	db, own := open(t, url, nil), raw(t, url)
 	woken := listener(t, url)
 	tx, err := own.BeginTx(t.Context(), nil)
 	if err != nil {
@@ -76,14 +61,14 @@ func TestAListenerIsWokenByTheCommitOfACallersTransaction(t *testing.T) {
 
 func TestATransactionTellsNobodyBeforeItsCommit(t *testing.T) {
 	t.Parallel()
-	url := fresh(t)
-	db, own := open(t, url)
-	raw, err := pgx.Connect(t.Context(), url)
+	url := sqltest.Postgres(t)
+	db, own := open(t, url, nil), raw(t, url)
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer raw.Close(context.Background())
-	if _, err := raw.Exec(t.Context(), "LISTEN "+ledger.Channel); err != nil {
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "LISTEN "+ledger.Channel); err != nil {
 		t.Fatal(err)
 	}
 	tx, err := own.BeginTx(t.Context(), nil)
@@ -108,7 +93,7 @@ func TestATransactionTellsNobodyBeforeItsCommit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, want := range []bool{false, true} {
-		n, err := raw.WaitForNotification(ctx)
+		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,8 +105,8 @@ func TestATransactionTellsNobodyBeforeItsCommit(t *testing.T) {
 
 func TestAListenerWhoseConnectionIsCutComesBackAndLooks(t *testing.T) {
 	t.Parallel()
-	url := fresh(t)
-	db, own := open(t, url)
+	url := sqltest.Postgres(t)
+	db, own := open(t, url, nil), raw(t, url)
 	woken := listener(t, url)
 	for range 3 {
 		if _, err := own.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'evalq listen' AND datname = current_database()`); err != nil {
