@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,12 +12,25 @@ import (
 	"evalq/tasks"
 )
 
+// ErrNeedsServer: the method needs a URL that begins with http:// or https://,
+// because only a server reaches both the ledger and Redis.
+var ErrNeedsServer = errors.New("this needs an http:// or https:// URL of evalq")
+
+// server gives the side that keeps house.
+func (c *Client) server(doing string) (*rest, error) {
+	r, ok := c.side.(*rest)
+	if !ok {
+		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsServer)
+	}
+	return r, nil
+}
+
 // Purge removes what finished before then, as the server's /docs say, and comes
 // back when all of it is gone or ctx ends; the counts so far come back with the
 // error. With dryRun it only counts. It needs an operator's token. Repeating is
 // safe.
 func (c *Client) Purge(ctx context.Context, before time.Time, dryRun bool) (tasks.Removed, error) {
-	r, err := c.ledger("purge")
+	r, err := c.server("purge")
 	if err != nil {
 		return tasks.Removed{}, err
 	}
@@ -27,7 +41,7 @@ func (c *Client) Purge(ctx context.Context, before time.Time, dryRun bool) (task
 // tasks in Redis. Unfinished jobs are cancelled, and running ones waited for. It
 // comes back when nothing is left or ctx ends, like Purge.
 func (c *Client) Erase(ctx context.Context, userID int64, dryRun bool) (tasks.Removed, error) {
-	r, err := c.ledger("erase")
+	r, err := c.server("erase")
 	if err != nil {
 		return tasks.Removed{}, err
 	}
@@ -40,13 +54,13 @@ func (c *Client) Erase(ctx context.Context, userID int64, dryRun bool) (tasks.Re
 // tasks.ErrConflict when the ledger is in a database server, which is to be
 // copied with its own tools, or when another copy is being made.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	r, err := c.ledger("backup")
+	r, err := c.server("backup")
 	if err != nil {
 		return 0, err
 	}
 	n, err := r.http.download(ctx, call{doing: "backup", method: http.MethodPost, path: "/v1/admin/backup"}, "application/vnd.sqlite3", w)
 	if err != nil {
-		return n, told(ctx, call{doing: "backup"}, err)
+		return n, told(ctx, "backup", err)
 	}
 	return n, nil
 }
@@ -61,7 +75,7 @@ func (c *rest) remove(ctx context.Context, verb string, body map[string]any) (ta
 	for {
 		var some tasks.Removed
 		err := c.http.call(ctx, call{
-			doing: verb, method: http.MethodPost, path: "/v1/admin/" + verb, repeatable: true, patience: removeTurn,
+			doing: verb, method: http.MethodPost, path: "/v1/admin/" + verb, repeatable: true, longer: removeTurn,
 			body: body, into: &some,
 		})
 		if err != nil {

@@ -180,6 +180,9 @@ func (a *App) Run(ctx context.Context) error {
 		w := &waker{ledger: a.ledger.Ledger, rdb: a.engine.client, channel: tasks.Namespace(a.cfg.Namespace).Key("wake:" + a.ledger.ID()), log: a.log}
 		if a.relay != nil {
 			g.Add("wake", w.hear)
+			if a.ledger.listen != nil {
+				g.Add("listen", func(ctx context.Context) error { return a.ledger.listen(ctx, a.ledger.Wake) })
+			}
 		} else {
 			g.Add("wake", w.tell)
 		}

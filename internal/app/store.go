@@ -21,7 +21,10 @@ type store struct {
 	shared   bool   // other processes may use it too
 	database doctor.Database
 	house    keeper
-	close    func() error
+	// listen wakes a relay when clients of the database have submitted; nil where
+	// the database cannot tell.
+	listen func(ctx context.Context, wake func()) error
+	close  func() error
 }
 
 // beat is how often a worker shows that it lives: where nobody else could take
@@ -46,7 +49,8 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, house: db, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, house: db, close: db.Close,
+			listen: func(ctx context.Context, wake func()) error { return postgres.Listen(ctx, cfg.LedgerURL, wake) }}, nil
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {

@@ -90,29 +90,53 @@ func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error)
 	if err != nil {
 		return nil, false, err
 	}
+	next, created, err := l.resubmit(t, j, r, hash, who)
+	if err != nil {
+		return nil, false, err
+	}
+	if next {
+		j, err = l.insert(t, r, j.Revision+1, who)
+		return j, true, err
+	}
+	return j, created, nil
+}
+
+// resubmit does to an existing job what another submission of its key asks for.
+// Next is set when that is the next revision, which the caller inserts. Hash is
+// that of the content as it is now.
+func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (next, created bool, err error) {
 	// An interview that is not there tells nothing. A finished job that began
 	// without one saw it arrive midway; nobody knows in which form.
 	changed := hash != "" && hash != j.InputHash
 	switch {
 	case j.State == tasks.Cancelled && !r.Anew, j.State == tasks.Dead && r.Passive:
-		return j, false, nil
-	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !kind.Builtin()):
-		j, err = l.insert(t, r, j.Revision+1, who)
-		return j, true, err
+		return false, false, nil
+	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !j.Kind.Builtin()):
+		return true, false, nil
 	case j.State == tasks.Dead || j.State == tasks.Cancelled:
 		l.freshRun(j)
 		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
-			return nil, false, err
+			return false, false, err
 		}
 		j.DueAt = l.dueFor(r)
-		return j, true, l.save(t, j)
+		return false, true, l.save(t, j)
 	}
-	return j, false, nil
+	return false, false, nil
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
+	j := l.newJob(r, revision)
+	var err error
+	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
+		return nil, err
+	}
+	t.after = append(t.after, l.notices.wake)
+	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+}
+
+func (l *Ledger) newJob(r tasks.Request, revision int) *job {
 	now := l.now()
-	j := &job{deadRetried: -1}
+	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
 	j.Priority, j.State, j.Delivery, j.Run = r.Priority, tasks.Accepted, 1, 1
@@ -124,19 +148,7 @@ func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
-	var data any // a nil []byte would be stored as an empty blob
-	if len(j.Data) > 0 {
-		data = []byte(j.Data)
-	}
-	var err error
-	j.seq, err = t.insert(`INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), ms(now), j.InputHash, data)
-	if err != nil {
-		return nil, err
-	}
-	t.after = append(t.after, l.notices.wake)
-	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+	return j
 }
 
 // dueFor is when the relay may hand the job out; zero means now.
@@ -147,6 +159,8 @@ func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
 	return due
 }
 
+const hashOfInterview = `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`
+
 // contentHash identifies what an attempt would evaluate now. It is empty when
 // the interview is not there.
 func (l *Ledger) contentHash(t *txn, p tasks.Payload) (string, error) {
@@ -155,7 +169,7 @@ func (l *Ledger) contentHash(t *txn, p tasks.Payload) (string, error) {
 	}
 	user, report := p.Subject()
 	var hash string
-	_, err := t.row([]any{&hash}, `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`, report, user)
+	_, err := t.row([]any{&hash}, hashOfInterview, report, user)
 	return hash, err
 }
 
