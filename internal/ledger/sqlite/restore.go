@@ -117,6 +117,9 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 			err = fmt.Errorf("sqlite: restore %q into %q: %w", file, dir, err)
 		}
 	}()
+	if _, err := os.Stat(file); err != nil {
+		return Info{}, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Info{}, err
 	}
