@@ -86,6 +86,10 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 		l.clock = &dbClock{now: c.Now}
 	}
 	l.w = newWriter(write, l.dialect, l.clock)
+	l.w.accepts = l.acceptTogether
+	if d.arrays {
+		l.w.acceptsNew = l.acceptNew
+	}
 	l.notices.init()
 	if err := l.identify(ctx); err != nil {
 		return nil, fmt.Errorf("ledger: identify: %w", err)
