@@ -55,7 +55,8 @@ func (m mariadb) prepare(ctx context.Context, s *Server) error {
 	if isRoot() {
 		args = append(args, "--user=root")
 	}
-	args = append(args, redoLog)
+	// Only a loss of power while the folder is made could tell the difference.
+	args = append(args, redoLog, "--loose-debug-no-sync")
 	if m.installer == "" {
 		return s.tool(ctx, m.binary, append(args, "--initialize-insecure")...)
 	}
@@ -89,6 +90,7 @@ func (m mariadb) command(s *Server) (string, []string) {
 		"--socket=mysql.sock",
 		"--pid-file=" + s.path("pid"),
 		"--init-file=" + s.path("init.sql"),
+		"--secure-file-priv=" + s.folder, // MySQL's own default must exist
 		"--skip-name-resolve",
 		"--skip-log-bin",
 		"--performance-schema=OFF",

@@ -65,21 +65,37 @@ func passable(dir string, user *account) error {
 		return nil
 	}
 	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
+	for err == nil {
+		if err = open(dir, user); dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return err
+}
+
+// open returns an error when user may not pass through dir itself. A temporary
+// folder of ours that is closed, as new ones are, is opened for passing, not
+// for listing.
+func open(dir string, user *account) error {
+	info, err := os.Stat(dir)
+	if err != nil || mayPass(info, user) {
 		return err
 	}
-	for ; ; dir = filepath.Dir(dir) {
-		info, err := os.Stat(dir)
-		if err != nil {
-			return err
-		}
-		if !mayPass(info, user) {
-			return fmt.Errorf("user %q, whom it runs as because root may not run it, cannot pass through %q: choose another folder", user.name, dir)
-		}
-		if dir == filepath.Dir(dir) {
-			return nil
-		}
+	if !isTemporary(dir) || !isOurs(info) {
+		return fmt.Errorf("user %q, whom it runs as because root may not run it, cannot pass through %q: choose another folder", user.name, dir)
 	}
+	return os.Chmod(dir, info.Mode().Perm()|0o011)
+}
+
+// isTemporary says whether dir is below the system's folder for temporary files.
+func isTemporary(dir string) bool {
+	temp, err := filepath.EvalSymlinks(os.TempDir())
+	if err != nil {
+		return false
+	}
+	rest, err := filepath.Rel(temp, dir)
+	return err == nil && rest != "." && filepath.IsLocal(rest)
 }
 
 // freePort returns a loopback port on which nobody listened a moment ago.

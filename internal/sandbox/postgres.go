@@ -24,6 +24,10 @@ func StartPostgres(ctx context.Context, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", notInstalled(postgresAdvice))
 	}
+	// What is on PATH may be a link; initdb is beside the program itself.
+	if binary, err = filepath.EvalSymlinks(binary); err != nil {
+		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", err)
+	}
 	user, err := unprivileged("postgres", "nobody")
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", err)
@@ -53,7 +57,7 @@ func (p postgres) prepare(ctx context.Context, s *Server) error {
 	}
 	return s.tool(ctx, filepath.Join(filepath.Dir(p.binary), "initdb"),
 		"--pgdata", s.path(dataName), "--username", userName, "--pwfile", secret, "--auth", "scram-sha-256",
-		"--locale", "C", "--encoding", "UTF8", "--no-sync", "--no-instructions")
+		"--locale", "C", "--encoding", "UTF8", "--no-sync")
 }
 
 func (p postgres) command(s *Server) (string, []string) {

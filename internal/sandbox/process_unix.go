@@ -65,6 +65,11 @@ func mayPass(info os.FileInfo, user *account) bool {
 	return mode&0o001 != 0
 }
 
+func isOurs(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
 func killGroup(p *os.Process) error {
 	if err := syscall.Kill(-p.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
@@ -83,11 +88,8 @@ type process struct {
 // first, so that it makes no more of them and their ids stay theirs. Children
 // whose parent died before are known by their program and their folder.
 func killFamily(server *os.Process, binary, data string) error {
-	m, err := newMark(binary, data)
-	if err != nil {
-		return err
-	}
-	err = server.Signal(syscall.SIGSTOP)
+	m := newMark(binary, data)
+	err := server.Signal(syscall.SIGSTOP)
 	parent := server.Pid
 	if errors.Is(err, os.ErrProcessDone) {
 		parent = 0 // its number may be another's by now
@@ -167,18 +169,19 @@ func family(all []process, parent int, m mark) []int {
 // mark tells the processes of one server from all others.
 type mark struct{ binary, data string }
 
-func newMark(binary, data string) (mark, error) {
-	binary, err := filepath.EvalSymlinks(binary)
-	if err != nil {
-		return mark{}, err
-	}
-	data, err = filepath.EvalSymlinks(data)
-	return mark{binary, data}, err
+// newMark resolves links, as /proc does. What cannot be resolved marks nobody.
+func newMark(binary, data string) mark {
+	binary, _ = filepath.EvalSymlinks(binary)
+	data, _ = filepath.EvalSymlinks(data)
+	return mark{binary, data}
 }
 
 // isOn says whether a process runs the server's program in its data folder. It
 // sees that on Linux only; elsewhere an orphan ends by itself a moment later.
 func (m mark) isOn(pid int) bool {
+	if m.binary == "" || m.data == "" {
+		return false
+	}
 	at := filepath.Join("/proc", strconv.Itoa(pid))
 	cwd, err := os.Readlink(filepath.Join(at, "cwd"))
 	if err != nil || cwd != m.data {

@@ -33,10 +33,8 @@ type run struct {
 }
 
 // launch starts the process on the folder and port that the server has, and
-// returns when it answers.
+// returns when it answers. The caller holds the lock.
 func (s *Server) launch(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.closed {
 		return errClosed
 	}

@@ -32,8 +32,9 @@ const (
 // Config has the settings of a [Server].
 type Config struct {
 	// Dir is the folder in which the server's own folder is made. It must
-	// exist. PostgreSQL that root starts runs as another user, who must be able
-	// to pass through Dir. Defaults to the system's folder for temporary files.
+	// exist. PostgreSQL that root starts runs as another user: Dir must let that
+	// one pass, and is made to when it is a temporary folder of ours. Defaults
+	// to the system's folder for temporary files.
 	Dir string
 	// TCP has Redis listen on a free loopback port in place of a unix socket.
 	// The databases always listen on one. Defaults to false.
@@ -103,8 +104,7 @@ func start(ctx context.Context, p program, cfg *Config, tcp bool, user *account)
 				return nil, err
 			}
 		}
-		err := s.launch(ctx)
-		if err == nil {
+		if err = s.firstLaunch(ctx); err == nil {
 			return s, nil
 		}
 		// Another process may have taken the port in the meantime.
@@ -112,6 +112,12 @@ func start(ctx context.Context, p program, cfg *Config, tcp bool, user *account)
 			return nil, err
 		}
 	}
+}
+
+func (s *Server) firstLaunch(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.launch(ctx)
 }
 
 // URL is the address of the server with its password, as evalq takes it. For
@@ -129,14 +135,19 @@ func (s *Server) Addr() string {
 // Dir is the server's folder. It has its data and its log, server.log.
 func (s *Server) Dir() string { return s.folder }
 
-// PID is the process id of the server, 0 when it was ended.
+// PID is the process id of the server, 0 when it does not run.
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.run == nil {
 		return 0
 	}
-	return s.run.cmd.Process.Pid
+	select {
+	case <-s.run.exited:
+		return 0
+	default:
+		return s.run.cmd.Process.Pid
+	}
 }
 
 // Kill ends the server and all its processes at once, as a loss of power would,
@@ -165,12 +176,15 @@ func (s *Server) Stop() error {
 // Restart stops the server if it runs, and starts it again with its data at
 // the same address. It returns when the server answers; ctx bounds that.
 func (s *Server) Restart(ctx context.Context) error {
-	if err := s.Stop(); err != nil {
-		return err
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if err := s.launch(ctx); err != nil {
+	err := s.end(s.program.stopSignal(), stopLimit)
+	if err == nil {
+		err = s.launch(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("sandbox: restart %v: %w", s.program, err)
 	}
 	return nil
@@ -191,8 +205,8 @@ func (s *Server) Close() error {
 	if err := s.end(s.program.dropSignal(), dropLimit); err != nil && !errors.Is(err, errSlow) {
 		errs = append(errs, err)
 	}
-	freeSharedMemory(s.folder)
 	if s.folder != "" {
+		freeSharedMemory(s.path(dataName))
 		errs = append(errs, os.RemoveAll(s.folder))
 	}
 	if err := errors.Join(errs...); err != nil {

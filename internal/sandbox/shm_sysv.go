@@ -14,8 +14,8 @@ import (
 // freeSharedMemory gives back the one small segment that a killed PostgreSQL
 // leaves in the kernel. Its number is in the pid file: the seventh line is
 // "KEY ID".
-func freeSharedMemory(folder string) {
-	b, err := os.ReadFile(filepath.Join(folder, dataName, "postmaster.pid"))
+func freeSharedMemory(data string) {
+	b, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	if err != nil {
 		return // it ended orderly, or is another kind of server
 	}

@@ -36,7 +36,7 @@ type shared struct {
 // start a server of their own.
 var (
 	postgres = &shared{start: sandbox.StartPostgres, args: []string{"-c", "fsync=off", "-c", "full_page_writes=off"}}
-	mariadb  = &shared{start: sandbox.StartMariaDB, args: []string{"--innodb-flush-log-at-trx-commit=2"}}
+	mariadb  = &shared{start: sandbox.StartMariaDB, args: []string{"--innodb-flush-log-at-trx-commit=2", "--loose-debug-no-sync"}}
 
 	guarded atomic.Bool // Main runs, so the servers will be stopped
 	count   atomic.Int64
