@@ -226,7 +226,7 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		held, err := t.freeJobs(`state = 'held' AND due_at <= ? LIMIT ?`, now, feedChunk)
+		held, err := t.freeJobs(`state = 'held' AND due_at > 0 AND due_at <= ? LIMIT ?`, now, feedChunk)
 		if err != nil {
 			return err
 		}
@@ -262,7 +262,7 @@ func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
 	var critical, normal, low bool
 	var o Outlook
 	err := l.row(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
-		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
+		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at > 0 AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
 		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`,
 		now, now, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
 	if err != nil {

@@ -58,6 +58,8 @@ type writer struct {
 	queue      []*write
 	busy       bool
 	shut       bool
+	full       chan struct{}
+	wanted     int
 	wg         sync.WaitGroup
 	conn       *sql.Conn            // used by drain alone, as is stmts
 	stmts      map[string]*sql.Stmt // prepared on conn
@@ -89,6 +91,10 @@ func (w *writer) await(op *write) error {
 		return fmt.Errorf("ledger: closed: %w", tasks.ErrUnavailable)
 	}
 	w.queue = append(w.queue, op)
+	if w.full != nil && len(w.queue) >= w.wanted {
+		close(w.full)
+		w.full = nil
+	}
 	if !w.busy {
 		w.busy = true
 		w.wg.Go(w.drain)
@@ -133,6 +139,7 @@ func (w *writer) drain() {
 		if !more {
 			return
 		}
+		began := time.Now()
 		w.commit(batch)
 		for _, op := range batch {
 			// Here and not by the caller, who may have given up meanwhile.
@@ -141,6 +148,7 @@ func (w *writer) drain() {
 			}
 			close(op.done)
 		}
+		w.gather(len(batch), time.Since(began))
 	}
 }
 
@@ -434,4 +442,25 @@ func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
+}
+
+func (w *writer) gather(answered int, took time.Duration) {
+	w.mu.Lock()
+	waiting := len(w.queue)
+	if waiting == 0 || waiting >= maxBatch {
+		w.mu.Unlock()
+		return
+	}
+	full := make(chan struct{})
+	w.full, w.wanted = full, min(waiting+answered, maxBatch)
+	w.mu.Unlock()
+	timer := time.NewTimer(min(took/4, 2*time.Millisecond))
+	select {
+	case <-full:
+	case <-timer.C:
+	}
+	timer.Stop()
+	w.mu.Lock()
+	w.full = nil
+	w.mu.Unlock()
 }
