@@ -18,8 +18,8 @@ import (
 var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
-	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "client", "internal/evaluation", "tasks", "worker"},
-	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/ledger", "internal/ledger/sqlite", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
+	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
+	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/api", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/redisconn", "tasks"},
@@ -27,12 +27,15 @@ var rooms = map[string][]string{
 	"internal/api": {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	// queue
-	"client":         {"internal/ledger", "internal/redisconn", "tasks"},
-	"worker":         {"internal/evaluation", "tasks"},
-	"internal/relay": {"internal/ledger", "internal/redisconn", "tasks"},
+	"client":          {"internal/ledger", "internal/redisconn", "tasks"},
+	"worker":          {"internal/evaluation", "tasks"},
+	"internal/relay":  {"internal/ledger", "internal/redisconn", "tasks"},
+	"internal/doctor": {"internal/redisconn", "tasks"},
 	// adapters
 	"internal/ledger":           {"internal/evaluation", "tasks"},
 	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/migration": {},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"tasks"},
@@ -47,11 +50,12 @@ var rooms = map[string][]string{
 	"internal/ledger/ledgertest": {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/redistest":         {},
 	"internal/sqltest":           {"internal/sandbox"},
+	"internal/asynqtest":         {},
 	"internal/e2e":               {},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/e2e"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e"}
 
 const module = "evalq"
 

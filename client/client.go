@@ -49,6 +49,9 @@ type Config struct {
 	// keeps a request open for half a minute. Defaults to one of the Client's
 	// own, which Close closes.
 	HTTPClient *http.Client
+	// Namespace is that of the server, which Redis URLs need to find its queues.
+	// Not used by other URLs. Defaults to none.
+	Namespace tasks.Namespace
 	// Timeout bounds one call with all its repetitions. It does not bound Wait,
 	// which ends with its context. Defaults to 30 s.
 	Timeout time.Duration

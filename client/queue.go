@@ -28,6 +28,7 @@ type queue struct {
 	redis     redis.UniversalClient
 	tasks     *asynq.Client
 	inspector *asynq.Inspector
+	namespace tasks.Namespace
 	timeout   time.Duration
 }
 
@@ -37,7 +38,7 @@ func openQueue(ctx context.Context, rawURL string, cfg Config) (*queue, error) {
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	return &queue{
-		redis: r, tasks: asynq.NewClientFromRedisClient(r), inspector: asynq.NewInspectorFromRedisClient(r), timeout: cfg.Timeout,
+		redis: r, tasks: asynq.NewClientFromRedisClient(r), inspector: asynq.NewInspectorFromRedisClient(r), namespace: cfg.Namespace, timeout: cfg.Timeout,
 	}, nil
 }
 
@@ -93,7 +94,7 @@ func promised(r tasks.Request) tasks.Job {
 func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) error {
 	id := taskID(r.Payload, payload)
 	options := []asynq.Option{
-		asynq.TaskID(id), asynq.Queue(string(r.Priority)),
+		asynq.TaskID(id), asynq.Queue(q.namespace.Queue(r.Priority)),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(taskTimeout),
 	}
 	if !r.RunAt.IsZero() {
@@ -110,7 +111,7 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return unreachable(err)
 		}
-		waits, err := q.clear(ctx, string(r.Priority), id)
+		waits, err := q.clear(ctx, q.namespace.Queue(r.Priority), id)
 		if waits || err != nil {
 			return err
 		}
@@ -118,9 +119,30 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 	return fmt.Errorf("the task %q is in the way in queue %q: %w", id, r.Priority, tasks.ErrConflict)
 }
 
+// dropRemnant removes what holds an id without being a task: a result that was
+// written late, or the name of a task that Redis has lost.
+var dropRemnant = redis.NewScript(`
+if redis.call("EXISTS", KEYS[1]) == 0 or redis.call("HEXISTS", KEYS[1], "msg") == 1 then
+	return 0
+end
+redis.call("DEL", KEYS[1])
+redis.call("LREM", KEYS[2], 0, ARGV[1])
+redis.call("LREM", KEYS[3], 0, ARGV[1])
+redis.call("ZREM", KEYS[4], ARGV[1])
+return 1`)
+
 // clear looks at the task that holds the id. One that will still be worked on
 // stands for the new one too; a leftover is removed.
 func (q *queue) clear(ctx context.Context, name, id string) (waits bool, err error) {
+	prefix := "asynq:{" + name + "}:"
+	keys := []string{prefix + "t:" + id, prefix + "pending", prefix + "active", prefix + "lease"}
+	dropped, err := dropRemnant.Run(ctx, q.redis, keys, id).Bool()
+	if err != nil {
+		return false, unreachable(err)
+	}
+	if dropped {
+		return false, nil
+	}
 	info, err := q.inspector.GetTaskInfo(name, id)
 	switch {
 	case errors.Is(err, asynq.ErrTaskNotFound):

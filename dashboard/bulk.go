@@ -147,8 +147,7 @@ func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
 	if info.Active > 0 {
 		return fmt.Errorf("%w: it has active tasks; cancel them first: queue=%q", asynq.ErrQueueNotEmpty, queue)
 	}
-	p := tasks.Priority(queue)
-	ours := p != "" && p.Validate() == nil
+	p, ours := g.namespace.Priority(queue)
 	if ours {
 		if err := g.cancelQueue(ctx, p, who); err != nil {
 			return err

@@ -47,6 +47,10 @@ type Ledger interface {
 
 	// Audit returns after the entry is committed.
 	Audit(ctx context.Context, e tasks.AuditEntry) error
+	// InQuarantine lists what could not be read, newest first, and counts what
+	// nobody has dealt with; Settle notes that somebody has.
+	InQuarantine(ctx context.Context, all bool, limit int) (entries []tasks.Quarantined, open int, err error)
+	Settle(ctx context.Context, id int64, who, how string) error
 	// AuditLog gives the newest entries first.
 	AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error)
 }
@@ -71,6 +75,8 @@ type Config struct {
 	// JSON form of Ledger.Interview; the interview's page then has a button
 	// that saves it. Defaults to nil: no button.
 	Suggested func(reportID int64) (doc []byte, ok bool)
+	// Namespace is that of the workers. Defaults to none.
+	Namespace tasks.Namespace
 	// Build is shown at the foot of each page. Defaults to "dev".
 	Build string
 	// Logger gets what an operator cannot see on the page. Defaults to
@@ -108,7 +114,7 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	var err error
-	if h.pages, err = parseTemplates(h.prefix); err != nil {
+	if h.pages, err = parseTemplates(h.prefix, h.cfg.Namespace); err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	mons, err := newAsynqmon(client, h.prefix, h.cfg.Logger)
@@ -118,7 +124,7 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 	ending, end := context.WithCancel(context.Background())
 	h.end = end
 	h.asynq = &gate{
-		ledger: ledger, redis: client, inspector: asynq.NewInspectorFromRedisClient(client), log: h.cfg.Logger, audit: h.audit, ending: ending,
+		ledger: ledger, namespace: h.cfg.Namespace, redis: client, inspector: asynq.NewInspectorFromRedisClient(client), log: h.cfg.Logger, audit: h.audit, ending: ending,
 	}
 	static, err := loadFiles()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 // the ledger first.
 type gate struct {
 	ledger    Ledger
+	namespace tasks.Namespace
 	redis     redis.UniversalClient
 	inspector *asynq.Inspector
 	log       *slog.Logger

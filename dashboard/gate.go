@@ -162,8 +162,8 @@ func actor(r *http.Request) string {
 // pause records the wish in the ledger, where it survives the loss of Redis,
 // then tells Asynq.
 func (g *gate) pause(ctx context.Context, queue string, paused bool, who string) error {
-	if tasks.Priority(queue).Validate() == nil && queue != "" {
-		if err := g.ledger.Pause(ctx, tasks.Priority(queue), paused, who); err != nil {
+	if p, ours := g.namespace.Priority(queue); ours {
+		if err := g.ledger.Pause(ctx, p, paused, who); err != nil {
 			return err
 		}
 	}

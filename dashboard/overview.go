@@ -13,6 +13,7 @@ import (
 const newestFailures = 8
 
 type overviewView struct {
+	Quarantined int
 	tasks.Overview
 	States   []tasks.State
 	Rows     []queueRow
@@ -58,6 +59,9 @@ func (h *Handler) readOverview(r *http.Request) (overviewView, error) {
 		return overviewView{}, err
 	}
 	v := overviewView{Overview: counts, States: tasks.States(), Workers: counts.Workers, Failures: dead.Jobs}
+	if _, v.Quarantined, err = h.ledger.InQuarantine(ctx, false, 1); err != nil {
+		return overviewView{}, err
+	}
 	v.count(paused)
 	slices.SortStableFunc(v.Failures, func(a, b tasks.Job) int { return b.FinishedAt.Compare(a.FinishedAt) })
 	v.Failures = v.Failures[:min(len(v.Failures), newestFailures)]
@@ -116,7 +120,7 @@ func (h *Handler) pauseQueue(w http.ResponseWriter, r *http.Request) {
 	if !h.readForm(w, r) || !h.audited(w, r, "queue."+string(v), string(queue), "") {
 		return
 	}
-	if err := h.asynq.pause(r.Context(), string(queue), v == verbPause, actor(r)); err != nil {
+	if err := h.asynq.pause(r.Context(), h.cfg.Namespace.Queue(queue), v == verbPause, actor(r)); err != nil {
 		status, text := h.asynq.explain(r, err)
 		h.sayNo(w, r, status, text)
 		return

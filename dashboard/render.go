@@ -31,14 +31,14 @@ type page struct {
 	Data     any
 }
 
-var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "signin", "error"}
+var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "quarantine", "signin", "error"}
 
 // parseTemplates gives each page's template, with the layout and the shared
 // pieces in it.
-func parseTemplates(prefix string) (map[string]*template.Template, error) {
+func parseTemplates(prefix string, namespace tasks.Namespace) (map[string]*template.Template, error) {
 	shared, err := template.New("layout").Funcs(template.FuncMap{
 		"prefix": func() string { return prefix },
-		"when":   when, "took": took, "elapsed": elapsed, "json": indent, "taskURL": taskURL(prefix), "jobOf": jobOf, "standing": standing, "unfinished": unfinished,
+		"when":   when, "took": took, "elapsed": elapsed, "json": indent, "taskURL": taskURL(prefix, namespace), "jobOf": jobOf, "standing": standing, "unfinished": unfinished,
 		"row": func(j tasks.Job, p page) jobRow { return jobRow{j, p} }, "jobTable": func(js []tasks.Job, p page) jobTable { return jobTable{js, p} },
 		"list": func(title string, items lines) titled { return titled{title, items} },
 		"inc":  func(n int) int { return n + 1 }, "rows": func(s string) int { return min(12, 2+strings.Count(s, "\n")) },
@@ -118,6 +118,7 @@ var deeds = map[string]string{
 	"saved-run": "Saved, and handed over again: %d.",
 	"paused":    "Paused. Running jobs go on; no further one is started from this queue.",
 	"resumed":   "Resumed.",
+	"discarded": "Discarded.",
 }
 
 func doneText(r *http.Request) string {
@@ -229,8 +230,8 @@ func indent(raw json.RawMessage) string {
 }
 
 // taskURL leads to a job's task in Asynqmon.
-func taskURL(prefix string) func(tasks.Job) string {
+func taskURL(prefix string, namespace tasks.Namespace) func(tasks.Job) string {
 	return func(j tasks.Job) string {
-		return prefix + "/asynqmon/queues/" + string(j.Priority) + "/tasks/" + j.TaskID()
+		return prefix + "/asynqmon/queues/" + namespace.Queue(j.Priority) + "/tasks/" + j.TaskID()
 	}
 }

@@ -23,7 +23,7 @@ const defaultDelay = 5 * time.Second
 func (s *Server) asynqConfig() asynq.Config {
 	queues := map[string]int{}
 	for _, p := range tasks.Priorities() {
-		queues[string(p)] = p.Weight()
+		queues[s.cfg.Namespace.Queue(p)] = p.Weight()
 	}
 	return asynq.Config{
 		Concurrency:              s.cfg.Slots,

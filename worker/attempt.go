@@ -83,12 +83,21 @@ func (a *attempt) call(ctx context.Context) (json.RawMessage, error) {
 			}
 		}()
 		result, err = h(ctx, a.job)
+		probe(err)
 	}()
 	<-done
 	if err == nil && !json.Valid(result) {
 		return nil, errors.New("the handler returned a result that is not JSON")
 	}
 	return result, err
+}
+
+// probe asks an error what it will be asked later, so that one whose methods
+// panic, such as a nil pointer, panics where the handler's own panics are caught.
+func probe(err error) {
+	if err != nil {
+		_, _ = err.Error(), tasks.ClassOf(err)
+	}
 }
 
 type panicError struct{ value, stack string }
@@ -135,6 +144,9 @@ func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
 	case errors.Is(cause, tasks.ErrCancelled), errors.Is(err, tasks.ErrCancelled):
 		t.Cancelled = true
 		return t
+	case errors.Is(cause, tasks.ErrStale):
+		t.Failure = tasks.Failure{Class: tasks.ClassWorkerLost, Message: "another attempt has taken over"}
+		return t // which the ledger refuses
 	case errors.Is(cause, errHandBack):
 		t.HandBack = true
 		return t
@@ -200,6 +212,8 @@ func (a *attempt) fail(t tasks.Trouble) error {
 	case tasks.Retrying:
 		a.s.cfg.Logger.Info("an attempt failed", "job", a.job.Ref(), "class", t.Class, "charged", v.Charged, "retry_in", v.Delay)
 		return &again{delay: v.Delay, charged: v.Charged, text: text}
+	case tasks.Accepted:
+		a.s.cfg.Logger.Info("a job was handed back; its finished steps are kept", "job", a.job.Ref())
 	case tasks.Dead:
 		a.s.cfg.Logger.Warn("a job is dead", "job", a.job.Ref(), "class", t.Class)
 		return &archive{text}
@@ -215,14 +229,11 @@ func (a *attempt) fail(t tasks.Trouble) error {
 func (a *attempt) persist(write func(context.Context) error) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := write(context.WithoutCancel(a.s.writing))
-		if err == nil || errors.Is(err, tasks.ErrStale) || errors.Is(err, tasks.ErrCancelled) || !errors.Is(err, tasks.ErrUnavailable) {
+		open := errors.Is(err, tasks.ErrUnavailable) || errors.Is(err, tasks.ErrOutcomeUnknown)
+		if err == nil || errors.Is(err, tasks.ErrStale) || errors.Is(err, tasks.ErrCancelled) || !open {
 			return err
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-a.s.writing.Done():
-			t.Stop()
+		if !lull(context.Background(), a.s.writing, wait) {
 			return err
 		}
 	}

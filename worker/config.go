@@ -31,10 +31,15 @@ type Ledger interface {
 	ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error)
 	SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error
 	DropStep(ctx context.Context, f tasks.Fence, scope, name string) error
+	// Quarantine keeps what cannot be read, with its bytes.
+	Quarantine(ctx context.Context, q tasks.Quarantined, body []byte) error
 	Join(ctx context.Context, w tasks.Worker) error
 	Beat(ctx context.Context, worker string, draining bool) error
 	Leave(ctx context.Context, worker string) error
-	AskedToStop(ctx context.Context, worker string) ([]tasks.Fence, error)
+	// AskedToStop names the attempts of a worker that were cancelled, and those of
+	// the ones it knows that are not on record as running: the ledger has given
+	// them to others.
+	AskedToStop(ctx context.Context, worker string, known []tasks.Fence) (cancelled, stale []tasks.Fence, err error)
 	HandBackStrays(ctx context.Context, worker string, known []tasks.Fence, age time.Duration) (int, error)
 }
 
@@ -46,6 +51,8 @@ type Config struct {
 	// Classify gives a class to a handler's error that carries none; an empty
 	// answer leaves it to tasks.ClassOf. Defaults to tasks.ClassOf alone.
 	Classify func(error) tasks.Class
+	// Namespace is that of the relay. Defaults to none.
+	Namespace tasks.Namespace
 	// Slots is how many jobs run at once. Defaults to 10.
 	Slots int
 	// StrictPriority takes from a queue only when the more urgent ones are
@@ -57,6 +64,9 @@ type Config struct {
 	// DrainTimeout is how long running jobs may go on after Run's context has
 	// ended; then they are handed back uncharged. Defaults to 10 minutes.
 	DrainTimeout time.Duration
+	// BeatInterval is how often the worker shows the ledger that it lives. Where
+	// processes share a ledger, 8 s without a beat are a death. Defaults to 1 s.
+	BeatInterval time.Duration
 	// StuckAfter is how long a handler may ignore the end of its context before
 	// it counts as stuck. Defaults to 60 s.
 	StuckAfter time.Duration
@@ -95,6 +105,7 @@ func (c *Config) withDefaults() (Config, error) {
 		{"PollInterval", &out.PollInterval, 20 * time.Millisecond},
 		{"DrainTimeout", &out.DrainTimeout, 10 * time.Minute},
 		{"StuckAfter", &out.StuckAfter, 60 * time.Second},
+		{"BeatInterval", &out.BeatInterval, time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.def

@@ -63,10 +63,10 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	// Without a deadline: an answer that is not known would leave an attempt on
 	// record that nobody runs. The ledger bounds its own commits.
 	d := tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried}
-	claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
+	claim, err := s.begin(ctx, d)
 	if err == nil && claim.Outcome == tasks.Doubtful && s.archivedSince(ctx, taskID, claim.Job.FinishedAt) {
 		d.Forced = true
-		claim, err = s.ledger.Begin(context.WithoutCancel(ctx), d)
+		claim, err = s.begin(ctx, d)
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("a job could not be begun", "task_id", taskID, "err", err)
@@ -85,6 +85,31 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		return s.adopt(ctx, t)
 	}
 	return nil
+}
+
+// begin asks the ledger until it answers, when the answer was lost: an attempt
+// may be on record that nobody runs.
+func (s *Server) begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
+		if !errors.Is(err, tasks.ErrOutcomeUnknown) || !lull(ctx, s.writing, wait) {
+			return claim, err
+		}
+		d.Again = !s.works(d.Job)
+	}
+}
+
+// lull waits, and reports false when it was cut short.
+func lull(ctx, other context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-other.Done():
+	}
+	return false
 }
 
 // archivedSince asks Asynq whether the task failed at or after the moment at
@@ -115,20 +140,19 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 		class, err = tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", p.Kind())
 	}
 	if err != nil {
-		s.cfg.Logger.Warn("a task that cannot be taken was set aside", "task_id", clip(taskID), "err", err)
-		return &archive{fmt.Sprintf("%s: %v", class, err)}
+		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", class, err))
 	}
 	// A task that Asynq brought back was adopted before, as far as anybody
 	// knows: it is the old wish, not a new one.
 	retried, _ := asynq.GetRetryCount(ctx)
-	r := tasks.Request{Payload: p, Priority: tasks.Priority(queue), Passive: retried > 0}
-	if r.Priority.Validate() != nil {
-		r.Priority = tasks.Default
+	r := tasks.Request{Payload: p, Priority: tasks.Default, Passive: retried > 0}
+	if p, ours := s.cfg.Namespace.Priority(queue); ours {
+		r.Priority = p
 	}
 	job, created, err := s.ledger.Accept(context.WithoutCancel(ctx), r, "adopted by "+s.id)
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
-		return &archive{fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err)}
+		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err))
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("a task could not be adopted", "task_id", clip(taskID), "err", err)
@@ -136,6 +160,20 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	}
 	s.cfg.Logger.Info("a task was adopted", "task_id", clip(taskID), "job", job.Ref(), "created", created)
 	return nil
+}
+
+// setAside keeps a task that cannot be taken in the ledger's quarantine, which
+// outlives Redis, and lets Asynq archive it.
+func (s *Server) setAside(ctx context.Context, t *asynq.Task, why string) error {
+	taskID, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	q := tasks.Quarantined{Source: "asynq", Queue: clip(queue), TaskID: clip(taskID), Reason: clip(why)}
+	if err := s.ledger.Quarantine(context.WithoutCancel(ctx), q, t.Payload()); err != nil {
+		s.cfg.Logger.Warn("a task could not be quarantined", "task_id", clip(taskID), "err", err)
+		return &again{delay: 5 * time.Second, text: "the ledger could not be reached"}
+	}
+	s.cfg.Logger.Warn("a task that cannot be taken was set aside", "task_id", clip(taskID), "reason", clip(why))
+	return &archive{clip(why)}
 }
 
 // clip bounds what goes into Redis and logs.

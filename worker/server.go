@@ -26,8 +26,8 @@ var ErrStuck = errors.New("worker: half of the slots are held by handlers that d
 var errHandBack = errors.New("worker: the worker is stopping")
 
 const (
-	beatEvery   = 5 * time.Second
 	stopEvery   = time.Second // how often cancellations of running jobs are looked for
+	strayEvery  = 5 * time.Second
 	strayAfter  = time.Minute // an attempt that was begun is known here by then; above a commit's longest time
 	returnGrace = 10 * time.Second
 )
@@ -92,7 +92,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	srv := asynq.NewServerFromRedisClient(s.rdb, s.asynqConfig())
+	fetching, stopFetching := context.WithCancel(context.Background())
+	defer stopFetching()
+	srv := asynq.NewServerFromRedisClient(&patient{UniversalClient: s.rdb, stop: fetching}, s.asynqConfig())
 	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
 		return errors.Join(fmt.Errorf("worker: start: %w", err), s.leave())
 	}
@@ -103,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.jammed:
 		result = ErrStuck
 	}
+	stopFetching()
 	s.drain(srv)
 	stopDuties()
 	return errors.Join(result, s.leave())
@@ -113,6 +116,9 @@ func (s *Server) join(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
+	// A join that is cut off may have happened, and nobody would leave again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots})
 	if err != nil {
 		return fmt.Errorf("worker: join: %w", err)
@@ -135,13 +141,16 @@ func (s *Server) startDuties() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		every(ctx, beatEvery, func() {
-			if err := s.ledger.Beat(ctx, s.id, s.draining.Load()); err != nil && ctx.Err() == nil {
-				s.cfg.Logger.Warn("heartbeat failed", "worker", s.id, "err", err)
+		failing := false
+		every(ctx, s.cfg.BeatInterval, func() {
+			err := s.ledger.Beat(ctx, s.id, s.draining.Load())
+			if err != nil && ctx.Err() == nil && !failing {
+				s.cfg.Logger.Warn("heartbeats fail; running jobs go on", "worker", s.id, "err", err)
 			}
-			s.handBackStrays(ctx)
+			failing = err != nil
 		})
 	})
+	wg.Go(func() { every(ctx, strayEvery, func() { s.handBackStrays(ctx) }) })
 	wg.Go(func() { every(ctx, stopEvery, func() { s.stopCancelled(ctx) }) })
 	return func() {
 		cancel()
@@ -165,10 +174,7 @@ func every(ctx context.Context, d time.Duration, f func()) {
 // handBackStrays gives back what is on record as running here and is not: the
 // answer to its Begin was lost.
 func (s *Server) handBackStrays(ctx context.Context) {
-	s.mu.Lock()
-	known := slices.Collect(maps.Keys(s.active))
-	s.mu.Unlock()
-	n, err := s.ledger.HandBackStrays(ctx, s.id, known, strayAfter)
+	n, err := s.ledger.HandBackStrays(ctx, s.id, s.known(), strayAfter)
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logger.Warn("stray attempts could not be looked for", "worker", s.id, "err", err)
 	}
@@ -178,25 +184,40 @@ func (s *Server) handBackStrays(ctx context.Context) {
 }
 
 func (s *Server) stopCancelled(ctx context.Context) {
-	s.mu.Lock()
-	idle := len(s.active) == 0
-	s.mu.Unlock()
-	if idle {
+	known := s.known()
+	if len(known) == 0 {
 		return
 	}
-	asked, err := s.ledger.AskedToStop(ctx, s.id)
+	cancelled, stale, err := s.ledger.AskedToStop(ctx, s.id, known)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.cfg.Logger.Warn("cancellations could not be read", "worker", s.id, "err", err)
+			s.cfg.Logger.Debug("cancellations could not be read", "worker", s.id, "err", err)
 		}
 		return
 	}
-	for _, f := range asked {
+	s.end(cancelled, tasks.ErrCancelled)
+	s.end(stale, tasks.ErrStale)
+}
+
+// known lists the attempts that are at work here.
+func (s *Server) known() []tasks.Fence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.active))
+}
+
+// works reports whether an attempt at the job is at work here.
+func (s *Server) works(job string) bool {
+	return slices.ContainsFunc(s.known(), func(f tasks.Fence) bool { return f.Job == job })
+}
+
+func (s *Server) end(attempts []tasks.Fence, why error) {
+	for _, f := range attempts {
 		s.mu.Lock()
 		a := s.active[f]
 		s.mu.Unlock()
 		if a != nil {
-			a.cancel(tasks.ErrCancelled)
+			a.cancel(why)
 		}
 	}
 }

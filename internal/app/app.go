@@ -16,7 +16,6 @@ import (
 	"evalq/internal/api"
 	"evalq/internal/config"
 	"evalq/internal/ledger"
-	"evalq/internal/ledger/sqlite"
 	"evalq/internal/relay"
 	"evalq/internal/service"
 	"evalq/tasks"
@@ -59,12 +58,12 @@ type Extras struct {
 	Suggested func(reportID int64) (doc []byte, ok bool)
 }
 
-// App is a whole evalq in one process. Open acquires everything, Run serves,
+// App is evalq in one process, or the roles of it that this process has. Open acquires everything, Run serves,
 // Close releases.
 type App struct {
 	cfg      config.Config
 	log      *slog.Logger
-	ledger   *sqlite.DB
+	ledger   *store
 	engine   *carrier
 	relay    *relay.Relay
 	worker   *worker.Server
@@ -86,32 +85,42 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 		}
 	}()
 	policies := policyTable(cfg, x.Policies)
-	if a.listener, err = listen(cfg.Listen); err != nil {
-		return nil, err
+	if cfg.Listen != "" {
+		if a.listener, err = listen(cfg.Listen); err != nil {
+			return nil, err
+		}
 	}
-	if a.ledger, err = sqlite.Open(ctx, cfg.DataDir, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait}); err != nil {
+	if a.ledger, err = openStore(ctx, cfg, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait}, log); err != nil {
 		return nil, err
-	}
-	if a.ledger.Lost > 0 {
-		log.Info("jobs that ran when the process before ended are delivered again", "jobs", a.ledger.Lost)
 	}
 	if a.engine, err = openCarrier(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	if a.relay, err = relay.New(a.ledger.Ledger, a.engine.client, &relay.Config{
-		Window: a.engine.window, Finished: a.engine.finished, Policies: policies, Logger: log,
-	}); err != nil {
+	if err := relay.Claim(ctx, a.engine.client, tasks.Namespace(cfg.Namespace), a.ledger.ID()); err != nil {
 		return nil, err
+	}
+	if cfg.Runs(config.RoleRelay) {
+		if a.relay, err = relay.New(a.ledger.Ledger, a.engine.client, &relay.Config{
+			Namespace: tasks.Namespace(cfg.Namespace), Window: a.engine.window, Finished: a.engine.finished, Policies: policies, Logger: log,
+		}); err != nil {
+			return nil, err
+		}
 	}
 	handlers, err := evaluators(a.ledger.Ledger, x.Handlers)
 	if err != nil {
 		return nil, err
 	}
-	if a.worker, err = worker.New(a.engine.client, a.ledger.Ledger, &worker.Config{
-		Handlers: handlers, Classify: x.Classify, Slots: cfg.Concurrency, StrictPriority: cfg.StrictPriority,
-		DrainTimeout: cfg.ShutdownTimeout, Build: Version(), Logger: log,
-	}); err != nil {
-		return nil, err
+	if cfg.Runs(config.RoleWorker) {
+		if a.worker, err = worker.New(a.engine.client, a.ledger.Ledger, &worker.Config{
+			Handlers: handlers, Classify: x.Classify, Namespace: tasks.Namespace(cfg.Namespace),
+			Slots: cfg.Concurrency, StrictPriority: cfg.StrictPriority, BeatInterval: a.ledger.beat(),
+			DrainTimeout: cfg.ShutdownTimeout, Build: Version(), Logger: log,
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if a.listener == nil {
+		return a, nil
 	}
 	return a, a.openHTTP(handlers, x)
 }
@@ -130,7 +139,7 @@ func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tas
 
 func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err error) {
 	if a.board, err = dashboard.New(pages{a.ledger.Ledger}, a.engine.client, &dashboard.Config{
-		Users: users(a.cfg), Suggested: x.Suggested, Build: Version(), Logger: a.log,
+		Users: users(a.cfg), Namespace: tasks.Namespace(a.cfg.Namespace), Suggested: x.Suggested, Build: Version(), Logger: a.log,
 	}); err != nil {
 		return err
 	}
@@ -147,20 +156,17 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	if err != nil {
 		return err
 	}
-	a.handler = mount(rest, a.board)
+	a.handler = mount(a.cfg, rest, a.board)
 	return nil
 }
 
-// URL is where the program answers, as seen from this machine.
+// URL is where the program answers, as seen from this machine; empty when it
+// does not listen.
 func (a *App) URL() string {
-	host, port, err := net.SplitHostPort(a.listener.Addr().String())
-	if err != nil {
-		return "http://" + a.listener.Addr().String()
+	if a.listener == nil {
+		return ""
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
+	return "http://" + seen(a.listener.Addr().String())
 }
 
 // Run serves until ctx ends, then stops in order: the worker takes no more
@@ -169,9 +175,23 @@ func (a *App) URL() string {
 func (a *App) Run(ctx context.Context) error {
 	g := &service.Group{Logger: a.log}
 	g.Add("engine", a.engine.run)
-	g.Add("api", a.serveHTTP)
-	g.Add("relay", a.relay.Run)
-	g.Add("worker", a.worker.Run)
+	if a.ledger.shared {
+		w := &waker{ledger: a.ledger.Ledger, rdb: a.engine.client, channel: tasks.Namespace(a.cfg.Namespace).Key("wake:" + a.ledger.ID()), log: a.log}
+		if a.relay != nil {
+			g.Add("wake", w.hear)
+		} else {
+			g.Add("wake", w.tell)
+		}
+	}
+	if a.listener != nil {
+		g.Add("api", a.serveHTTP)
+	}
+	if a.relay != nil {
+		g.Add("relay", a.relay.Run)
+	}
+	if a.worker != nil {
+		g.Add("worker", a.worker.Run)
+	}
 	return g.Run(ctx)
 }
 
@@ -191,7 +211,7 @@ func (a *App) Close() error {
 		errs = append(errs, a.engine.close())
 	}
 	if a.ledger != nil {
-		errs = append(errs, a.ledger.Close())
+		errs = append(errs, a.ledger.close())
 	}
 	return errors.Join(errs...)
 }

@@ -45,17 +45,24 @@ func users(cfg config.Config) []dashboard.User {
 	return out
 }
 
-// mount puts the API and the dashboard side by side. Whether the process is
-// alive and ready, and the description of the API, are nobody's secret.
-func mount(rest *api.API, board *dashboard.Handler) http.Handler {
+// mount puts the API and the dashboard side by side, as far as the process has
+// these roles. Whether the process is alive and ready, and the description of the
+// API, are nobody's secret.
+func mount(cfg config.Config, rest *api.API, board *dashboard.Handler) http.Handler {
 	mux := http.NewServeMux()
-	guarded := board.Auth().Protect(rest, api.Refuse)
-	mux.Handle("/v1", guarded)
-	mux.Handle("/v1/", guarded)
-	for _, open := range []string{"/healthz", "/readyz", "/openapi.json", "/docs", "/docs/"} {
-		mux.Handle(open, rest)
+	open := []string{"/healthz", "/readyz"}
+	if cfg.Runs(config.RoleAPI) {
+		guarded := board.Auth().Protect(rest, api.Refuse)
+		mux.Handle("/v1", guarded)
+		mux.Handle("/v1/", guarded)
+		open = append(open, "/openapi.json", "/docs", "/docs/")
 	}
-	mux.Handle("/", board)
+	for _, path := range open {
+		mux.Handle(path, rest)
+	}
+	if cfg.Runs(config.RoleDashboard) {
+		mux.Handle("/", board)
+	}
 	return mux
 }
 

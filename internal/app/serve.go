@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"evalq/internal/config"
+	"evalq/internal/doctor"
 	"evalq/internal/redisconn"
 )
 
@@ -25,7 +28,7 @@ func ServeWith(ctx context.Context, cfg config.Config, x Extras, out io.Writer, 
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	a.announce(out)
+	a.announce(ctx, out)
 	return a.runAndSay(ctx, out)
 }
 
@@ -38,12 +41,27 @@ func (a *App) runAndSay(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-func (a *App) announce(out io.Writer) {
+func (a *App) announce(ctx context.Context, out io.Writer) {
 	fmt.Fprintf(out, "evalq %s\n", Version())
-	fmt.Fprintf(out, "ledger     SQLite in %s; what is accepted is on disk before the answer\n", a.cfg.DataDir)
+	if !slices.Contains(a.cfg.Roles, "all") {
+		fmt.Fprintf(out, "roles      %s\n", strings.Join(a.cfg.Roles, ", "))
+	}
+	fmt.Fprintf(out, "ledger     %s; what is accepted is on disk before the answer\n", a.ledger.place)
 	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
-	fmt.Fprintf(out, "dashboard  %s/\n", a.URL())
-	fmt.Fprintf(out, "API        %s/docs\n", a.URL())
+	if found := a.checkup(ctx); len(found) > 0 {
+		fmt.Fprintf(out, "doctor     %s; `evalq doctor` tells more\n", doctor.Summary(found))
+	}
+	if a.listener == nil {
+		fmt.Fprintln(out, "serving    nothing over HTTP; --listen adds health checks")
+		return
+	}
+	if a.cfg.Runs(config.RoleDashboard) {
+		fmt.Fprintf(out, "dashboard  %s/\n", a.URL())
+	}
+	if a.cfg.Runs(config.RoleAPI) {
+		fmt.Fprintf(out, "API        %s/docs\n", a.URL())
+	}
+	fmt.Fprintf(out, "health     %s/readyz\n", a.URL())
 	if a.cfg.OperatorToken == "" {
 		fmt.Fprintf(out, "sign-in    none: open to everybody on this machine; set EVALQ_OPERATOR_TOKEN to change that\n")
 	}

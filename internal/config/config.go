@@ -9,6 +9,7 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -28,14 +29,19 @@ const DefaultListen = "127.0.0.1:8080"
 
 // Config has the settings of a server: of `evalq serve` and `evalq demo`.
 type Config struct {
-	// Listen is the address of the API and the dashboard, host:port; port 0 is
-	// any free one. Beyond loopback it needs an OperatorToken. Defaults to
-	// 127.0.0.1:8080.
-	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8080" flag:"listen" help:"address of the API and the dashboard; beyond loopback it needs an operator token"`
+	// Listen is the address of the API, the dashboard and the health checks,
+	// host:port; port 0 is any free one. Beyond loopback it needs an
+	// OperatorToken. Defaults to 127.0.0.1:8080 with the role api or dashboard,
+	// else none.
+	Listen string `env:"LISTEN" flag:"listen" shown:"127.0.0.1:8080 with the role api or dashboard, else none" help:"address of the API, the dashboard and the health checks; beyond loopback it needs an operator token"`
 
 	// DataDir is the folder of the ledger and of a managed engine, absolute
 	// after Load. Defaults to $XDG_DATA_HOME/evalq, else ~/.local/share/evalq.
 	DataDir string `env:"DATA_DIR" flag:"data-dir" shown:"$XDG_DATA_HOME/evalq, else ~/.local/share/evalq" help:"folder of the ledger; one process at a time"`
+
+	// LedgerURL is the database of the ledger, and may have a password in it.
+	// Defaults to none: SQLite in the data folder.
+	LedgerURL string `env:"LEDGER_URL" flag:"ledger-url" secret:"file" shown:"none: SQLite in the data folder" help:"postgres:// or mysql:// URL of a ledger that many processes share; it needs a Redis URL too"`
 
 	// Engine carries the queue. Defaults to redis with a Redis URL, else embedded.
 	Engine Engine `env:"ENGINE" flag:"engine" shown:"redis with a Redis URL, else embedded" help:"what carries the queue: embedded, managed or redis"`
@@ -44,6 +50,10 @@ type Config struct {
 	// The variable REDIS_URL stands in when no other place sets it, unless
 	// Engine is set to another one. Defaults to none.
 	RedisURL string `env:"REDIS_URL" flag:"redis-url" secret:"file" shown:"none" help:"redis://, rediss:// or unix:// URL of a Redis 6.2+ or Valkey to use as engine; REDIS_URL is honoured too"`
+
+	// Namespace begins the names of the queues in Redis, so that several ledgers
+	// can share one. Defaults to none.
+	Namespace string `env:"NAMESPACE" flag:"namespace" shown:"none" help:"begins the names of the queues in Redis: with staging they are staging:default and so on"`
 
 	// ManagedBinary is the server program of the engine managed. Defaults to
 	// valkey-server, else redis-server, from PATH.
@@ -85,13 +95,26 @@ type Config struct {
 
 	// Roles are the parts of evalq that this process runs: all, or some of api,
 	// worker, relay and dashboard. Defaults to all.
-	Roles []string `env:"ROLES" envDefault:"all" flag:"roles" help:"parts to run in this process; a SQLite ledger needs all"`
+	Roles []string `env:"ROLES" envDefault:"all" flag:"roles" help:"parts to run in this process: all, or some of api, worker, relay and dashboard; a SQLite ledger needs all"`
 
 	// LogLevel is the least level that is logged. Defaults to info.
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" flag:"log-level" help:"debug, info, warn or error"`
 
 	// LogFormat is text or json. Defaults to text.
 	LogFormat string `env:"LOG_FORMAT" envDefault:"text" flag:"log-format" help:"text or json"`
+}
+
+// The roles.
+const (
+	RoleAPI       = "api"
+	RoleWorker    = "worker"
+	RoleRelay     = "relay"
+	RoleDashboard = "dashboard"
+)
+
+// Runs reports whether this process has the role.
+func (c *Config) Runs(role string) bool {
+	return slices.Contains(c.Roles, role) || slices.Contains(c.Roles, "all")
 }
 
 // Client has the settings of the verbs that talk to a server.

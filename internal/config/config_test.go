@@ -396,7 +396,7 @@ func TestFlagsHelpNamesVariableAndDefault(t *testing.T) {
 func TestTheDefaultAddressIsTheOneInTheTable(t *testing.T) {
 	t.Parallel()
 	for _, s := range Table() {
-		if s.Flag == "listen" && s.Default != DefaultListen {
+		if s.Flag == "listen" && !strings.HasPrefix(s.Default, DefaultListen+" ") {
 			t.Errorf("the table says %q, the constant %q", s.Default, DefaultListen)
 		}
 	}

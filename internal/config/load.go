@@ -264,6 +264,9 @@ func (c *Config) complete(variable func(string) string) error {
 	for i := range c.Roles {
 		c.Roles[i] = strings.TrimSpace(c.Roles[i])
 	}
+	if c.Listen == "" && (c.Runs(RoleAPI) || c.Runs(RoleDashboard)) {
+		c.Listen = DefaultListen
+	}
 	home := variable("HOME")
 	if home == "" {
 		home = variable("USERPROFILE")

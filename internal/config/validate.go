@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const (
 	minToken       = 8
 )
 
-var roles = []string{"api", "worker", "relay", "dashboard"}
+var roles = []string{RoleAPI, RoleWorker, RoleRelay, RoleDashboard}
 
 func setting(field string) Setting {
 	for _, s := range Table() {
@@ -39,7 +40,7 @@ func problem(field string, value any, format string, args ...any) error {
 }
 
 // places are the settings that say where something is.
-var places = []string{"Listen", "DataDir", "RedisURL"}
+var places = []string{"Listen", "DataDir", "LedgerURL", "RedisURL"}
 
 // placeError is about one of places.
 type placeError struct{ err error }
@@ -69,6 +70,7 @@ func (c *Config) Validate() error {
 	return errors.Join(
 		c.validateListen(),
 		c.validateTokens(),
+		c.validateLedger(),
 		c.validateEngine(),
 		c.validateRoles(),
 		c.validateNumbers(),
@@ -78,6 +80,9 @@ func (c *Config) Validate() error {
 }
 
 func (c *Config) validateListen() error {
+	if c.Listen == "" && !c.Runs(RoleAPI) && !c.Runs(RoleDashboard) {
+		return nil // nothing to show
+	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return problem("Listen", strconv.Quote(c.Listen), "it must be host:port, such as 127.0.0.1:8080 or :8080")
@@ -121,6 +126,27 @@ func checkToken(field, token string) error {
 	return nil
 }
 
+var namespacePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,31}$`)
+
+func (c *Config) validateLedger() error {
+	var errs []error
+	if c.Namespace != "" && !namespacePattern.MatchString(c.Namespace) {
+		errs = append(errs, problem("Namespace", strconv.Quote(c.Namespace), "use 1 to 32 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or digit"))
+	}
+	if c.LedgerURL == "" {
+		return errors.Join(errs...)
+	}
+	switch scheme, _, _ := strings.Cut(c.LedgerURL, "://"); scheme {
+	case "postgres", "postgresql", "mysql":
+	default:
+		errs = append(errs, problem("LedgerURL", "unfit", "it must begin with postgres:// or mysql://; without it the ledger is a SQLite file in %s", setting("DataDir").name()))
+	}
+	if c.Engine != EngineRedis {
+		errs = append(errs, problem("LedgerURL", "set", "then the processes that share it have to share a Redis too: set %s", setting("RedisURL").name()))
+	}
+	return errors.Join(errs...)
+}
+
 func (c *Config) validateEngine() error {
 	var errs []error
 	switch c.Engine {
@@ -160,10 +186,13 @@ func (c *Config) validateRoles() error {
 			return problem("Roles", value, "it must be all, or some of %s", strings.Join(roles, ", "))
 		}
 	}
+	if c.LedgerURL != "" {
+		return nil
+	}
 	for _, role := range roles {
 		if !slices.Contains(c.Roles, role) {
 			return problem("Roles", value, "without %s another process would have to share the ledger, "+
-				"and a SQLite ledger belongs to one process: run all", role)
+				"and a SQLite ledger belongs to one process: run all, or set %s", role, setting("LedgerURL").name())
 		}
 	}
 	return nil

@@ -81,6 +81,14 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 	if err != nil {
 		return nil, err
 	}
+	l := unnamed(write, read, d, c)
+	if err := l.identify(ctx); err != nil {
+		return nil, fmt.Errorf("ledger: identify: %w", err)
+	}
+	return l, nil
+}
+
+func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 	l := &Ledger{cfg: c, dialect: &d, clock: &dbClock{query: d.clock, now: time.Now}, read: read}
 	if c.Now != nil {
 		l.clock = &dbClock{now: c.Now}
@@ -91,10 +99,7 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 		l.w.acceptsNew = l.acceptNew
 	}
 	l.notices.init()
-	if err := l.identify(ctx); err != nil {
-		return nil, fmt.Errorf("ledger: identify: %w", err)
-	}
-	return l, nil
+	return l
 }
 
 // identify reads the ledger's id, or gives it one.

@@ -105,23 +105,35 @@ func (t *txn) runningOn(worker string) ([]*job, error) {
 	return t.jobs(`state = 'running' AND worker = ?`, worker)
 }
 
-// AskedToStop lists the attempts of a worker whose jobs were cancelled while
-// they run.
-func (l *Ledger) AskedToStop(ctx context.Context, worker string) ([]tasks.Fence, error) {
-	rows, err := l.rows(ctx, `SELECT id, attempt FROM evalq_jobs WHERE state = 'running' AND worker = ? AND cancel_asked <> 0`, worker)
+// AskedToStop names the attempts of a worker whose jobs were cancelled while they
+// run, and those of the known ones that are not on record as running any more.
+func (l *Ledger) AskedToStop(ctx context.Context, worker string, known []tasks.Fence) (cancelled, stale []tasks.Fence, err error) {
+	rows, err := l.rows(ctx, `SELECT id, attempt, cancel_asked FROM evalq_jobs WHERE state = 'running' AND worker = ?`, worker)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: read cancellations: %w", err)
+		return nil, nil, readError("cancellations", err)
 	}
 	defer rows.Close()
-	var out []tasks.Fence
+	running := map[tasks.Fence]bool{}
 	for rows.Next() {
 		f := tasks.Fence{Worker: worker}
-		if err := rows.Scan(&f.Job, &f.Attempt); err != nil {
-			return nil, fmt.Errorf("ledger: read cancellations: %w", err)
+		var asked bool
+		if err := rows.Scan(&f.Job, &f.Attempt, &asked); err != nil {
+			return nil, nil, readError("cancellations", err)
 		}
-		out = append(out, f)
+		running[f] = true
+		if asked {
+			cancelled = append(cancelled, f)
+		}
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, nil, readError("cancellations", err)
+	}
+	for _, f := range known {
+		if !running[f] {
+			stale = append(stale, f)
+		}
+	}
+	return cancelled, stale, nil
 }
 
 func scanJobs(rows *sql.Rows) ([]*job, error) {

@@ -2,44 +2,11 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"evalq/tasks"
 )
-
-// checkEpoch notices that Redis was wiped, by a key that only the relay writes,
-// and then hands everything out again.
-func (r *Relay) checkEpoch(ctx context.Context) error {
-	key := "evalq:epoch:" + r.ledger.ID()
-	have, err := r.rdb.Get(ctx, key).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("relay: read epoch: %w", err)
-	}
-	if have != "" && have == r.epoch {
-		return nil
-	}
-	if r.epoch != "" {
-		r.cfg.Logger.Warn("Redis was wiped; its tasks are delivered again from the ledger")
-	}
-	if err := r.reconcile(ctx, 0); err != nil {
-		return err
-	}
-	if have == "" {
-		if err := r.ledger.ShowDead(ctx, shownDead); err != nil {
-			return err
-		}
-		have = tasks.NewID(time.Now())
-		if err := r.rdb.Set(ctx, key, have, 0).Err(); err != nil {
-			return fmt.Errorf("relay: write epoch: %w", err)
-		}
-	}
-	r.epoch = have
-	return nil
-}
 
 // reconcile makes Redis hold what the ledger says it holds. Age spares tasks
 // that moved a moment ago; 0 spares none and restores queues and pauses too.
@@ -63,7 +30,8 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 			return err
 		}
 		for i, j := range jobs {
-			if willRun(states[i]) && listed[j.TaskID()] {
+			late := age > 0 && states[i] == "retry" // the ledger says that it is overdue
+			if willRun(states[i]) && listed[j.TaskID()] && !late {
 				continue
 			}
 			if err := r.confirm(ctx, j, states[i], age); err != nil {
@@ -80,9 +48,19 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 	case state == "active" && age > 0:
 		return nil // a worker is about to begin it, or sweepActive sees to it
 	case state == "" && j.State == tasks.Queued:
+		// Its name may still be in a list, which would then have it twice.
+		if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
+			return err
+		}
 		return r.enqueue(ctx, j)
 	}
-	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis was lost")
+	why := "its task in Redis was lost"
+	if state == "retry" {
+		// Asynq goes by the clocks of the processes. One that was set back leaves
+		// tasks an hour away that are due.
+		why = "it is due by the ledger's clock"
+	}
+	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, why)
 }
 
 // listed reads which tasks are in the lists that Asynq takes them from. A task
@@ -90,7 +68,7 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 	out := map[string]bool{}
 	for _, p := range tasks.Priorities() {
-		prefix := "asynq:{" + string(p) + "}:"
+		prefix := r.keys(p)
 		pending, err := r.rdb.LRange(ctx, prefix+"pending", 0, -1).Result()
 		if err != nil {
 			return nil, fmt.Errorf("relay: read pending tasks of %s: %w", p, err)
@@ -114,21 +92,50 @@ func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 
 // sweepActive finds tasks that a worker took and never began: it died in
 // between, or Redis' answer to it was lost. Asynq alone would bring them back
-// after a minute or two.
+// after a minute or two. A task has to be seen so for a while: a worker may just
+// be about to begin it.
 func (r *Relay) sweepActive(ctx context.Context) error {
+	now := time.Now()
+	seen := map[string]time.Time{}
 	for _, p := range tasks.Priorities() {
-		ids, err := r.rdb.LRange(ctx, "asynq:{"+string(p)+"}:active", 0, -1).Result()
+		ids, err := r.rdb.LRange(ctx, r.keys(p)+"active", 0, -1).Result()
 		if err != nil {
 			return fmt.Errorf("relay: read active tasks of %s: %w", p, err)
 		}
 		for _, id := range ids {
-			job, delivery, err := tasks.ParseTaskID(id)
-			if err != nil {
-				continue // not ours
+			first, known := r.taken[id]
+			if !known {
+				first = now
 			}
-			if err := r.ledger.RedeliverUnbegun(ctx, job, delivery, r.every.begin); err != nil && !errors.Is(err, tasks.ErrNotFound) {
-				return err
-			}
+			seen[id] = first
+		}
+	}
+	r.taken = seen
+	return r.deliverTaken(ctx, now.Add(-r.every.begin))
+}
+
+// deliverTaken delivers jobs again whose tasks were taken by then and that are
+// not begun yet.
+func (r *Relay) deliverTaken(ctx context.Context, by time.Time) error {
+	deliveries := map[string]int{}
+	for id, first := range r.taken {
+		if job, delivery, err := tasks.ParseTaskID(id); err == nil && !first.After(by) {
+			deliveries[job] = delivery
+		}
+	}
+	return r.deliver(ctx, deliveries, "a worker took its task and did not begin")
+}
+
+// deliver gives those of the jobs another delivery that no worker has begun at
+// the given one.
+func (r *Relay) deliver(ctx context.Context, deliveries map[string]int, why string) error {
+	unbegun, err := r.ledger.Unbegun(ctx, deliveries)
+	if err != nil {
+		return err
+	}
+	for _, job := range unbegun {
+		if err := r.ledger.Redeliver(ctx, job, deliveries[job], why); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -138,7 +145,7 @@ func (r *Relay) sweepActive(ctx context.Context) error {
 // client does so once only, also when the queue was deleted since.
 func (r *Relay) registerQueues(ctx context.Context) error {
 	for _, p := range tasks.Priorities() {
-		if err := r.rdb.SAdd(ctx, "asynq:queues", string(p)).Err(); err != nil {
+		if err := r.rdb.SAdd(ctx, "asynq:queues", r.cfg.Namespace.Queue(p)).Err(); err != nil {
 			return fmt.Errorf("relay: register queue %s: %w", p, err)
 		}
 	}
@@ -158,7 +165,7 @@ func (r *Relay) restoreQueues(ctx context.Context) error {
 		if !paused[p] {
 			continue
 		}
-		if err := r.rdb.SetNX(ctx, "asynq:{"+string(p)+"}:paused", time.Now().Unix(), 0).Err(); err != nil {
+		if err := r.rdb.SetNX(ctx, r.keys(p)+"paused", time.Now().Unix(), 0).Err(); err != nil {
 			return fmt.Errorf("relay: pause queue %s: %w", p, err)
 		}
 	}

@@ -44,7 +44,7 @@ func (r *Relay) enqueue(ctx context.Context, j tasks.Job) error {
 		return fmt.Errorf("relay: enqueue %s: %w", j.ID, err)
 	}
 	task := asynq.NewTaskWithHeaders(string(j.Kind), body, map[string]string{HeaderLedger: r.ledger.ID()})
-	_, err = r.client.EnqueueContext(ctx, task, asynq.TaskID(j.TaskID()), asynq.Queue(string(j.Priority)),
+	_, err = r.client.EnqueueContext(ctx, task, asynq.TaskID(j.TaskID()), asynq.Queue(r.cfg.Namespace.Queue(j.Priority)),
 		asynq.MaxRetry(maxRetry), asynq.Timeout(lease), asynq.Retention(r.retention(j)))
 	if errors.Is(err, asynq.ErrTaskIDConflict) {
 		return r.resolve(ctx, j)
@@ -79,7 +79,7 @@ func (r *Relay) taskStates(ctx context.Context, jobs []tasks.Job) ([]string, err
 	cmds := make([]*redis.StringCmd, len(jobs))
 	_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, j := range jobs {
-			cmds[i] = pipe.HGet(ctx, "asynq:{"+string(j.Priority)+"}:t:"+j.TaskID(), "state")
+			cmds[i] = pipe.HGet(ctx, r.keys(j.Priority)+"t:"+j.TaskID(), "state")
 		}
 		return nil
 	})
@@ -100,10 +100,15 @@ func willRun(state string) bool {
 	return state == "pending" || state == "scheduled" || state == "retry"
 }
 
+// keys begins the names of Asynq's keys of a queue.
+func (r *Relay) keys(p tasks.Priority) string {
+	return "asynq:{" + r.cfg.Namespace.Queue(p) + "}:"
+}
+
 // remove takes every trace of a task out of Asynq's keys. Asynq's own delete
 // refuses active tasks, and a dead worker's task is active for a minute.
 func (r *Relay) remove(ctx context.Context, p tasks.Priority, id string) error {
-	prefix := "asynq:{" + string(p) + "}:"
+	prefix := r.keys(p)
 	_, err := r.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
 		pipe.LRem(ctx, prefix+"pending", 0, id)
 		pipe.LRem(ctx, prefix+"active", 0, id)

@@ -38,11 +38,13 @@ type rhythm struct {
 
 var usual = rhythm{
 	sweep: time.Second, epoch: 2 * time.Second, loss: 5 * time.Second,
-	begin: 10 * time.Second, verify: time.Minute, age: 30 * time.Second,
+	begin: 8 * time.Second, verify: time.Minute, age: 30 * time.Second,
 }
 
 // Config tunes a Relay.
 type Config struct {
+	// Namespace begins the names of the queues. Defaults to none.
+	Namespace tasks.Namespace
 	// Window is how many tasks of a queue may wait in Asynq at once. Defaults
 	// to 20,000; a volatile engine wants about 2,000.
 	Window int
@@ -59,11 +61,15 @@ type Config struct {
 // Relay hands jobs from one ledger to one Redis.
 type Relay struct {
 	cfg    Config
+	id     string // as the holder of the lease
 	ledger *ledger.Ledger
 	rdb    redis.UniversalClient
 	client *asynq.Client
 	queues map[tasks.Priority]*queue
 	epoch  string
+	taken  map[string]time.Time // active tasks, and when each was first seen so
+	leads  bool                 // this relay does what one does for all
+	away   bool                 // the ledger could not be reached
 	down   backoff
 	every  rhythm
 }
@@ -73,6 +79,8 @@ type queue struct {
 	after  int64 // where the round robin goes on
 	waited int   // tasks that waited when it was last fed, those fed included
 	drain  rate  // of tasks that workers took
+	// archived is up to when archived tasks were looked at, in seconds.
+	archived int64
 }
 
 // note learns from the tasks that wait now how many have left since the last
@@ -116,7 +124,7 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 		c.Logger = slog.Default()
 	}
 	r := &Relay{
-		cfg: c, ledger: l, rdb: rdb,
+		cfg: c, id: "r" + tasks.NewID(time.Now()), ledger: l, rdb: rdb,
 		client: asynq.NewClientFromRedisClient(rdb),
 		queues: map[tasks.Priority]*queue{}, every: usual,
 	}
@@ -127,16 +135,20 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 }
 
 // Run hands out jobs until ctx ends. Redis being away is no error: jobs wait in
-// the ledger and flow when it is back.
+// the ledger and flow when it is back. Of several relays on one ledger all hand
+// out, each queue by one at a time, and one does the rest; when that one is gone
+// another follows within about 5 s.
 func (r *Relay) Run(ctx context.Context) error {
 	sweep, epoch := time.NewTicker(r.every.sweep), time.NewTicker(r.every.epoch)
 	loss, verify := time.NewTicker(r.every.loss), time.NewTicker(r.every.verify)
 	for _, t := range []*time.Ticker{sweep, epoch, loss, verify} {
 		defer t.Stop()
 	}
-	r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
+	defer r.resign(ctx)
+	r.lead(ctx)
 	r.pass(ctx)
-	r.guard(ctx, "do chores", r.chores)
+	r.chief(ctx, "do chores", r.chores)
+	r.chief(ctx, "trim archives", r.trimArchives)
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,17 +159,90 @@ func (r *Relay) Run(ctx context.Context) error {
 				return nil
 			}
 		case <-sweep.C:
+			r.lead(ctx)
+			r.recover(ctx)
 			r.pass(ctx)
 		case <-epoch.C:
-			r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
+			r.chief(ctx, "look for a wiped Redis", r.checkEpoch)
+			r.chief(ctx, "look for tasks that were not begun", r.sweepActive)
+			r.unhold(ctx)
 		case <-loss.C:
-			r.guard(ctx, "look for lost workers", r.recover)
-			r.guard(ctx, "look for tasks that were not begun", r.sweepActive)
-			r.guard(ctx, "do chores", r.chores)
-			r.guard(ctx, "register queues", r.registerQueues)
+			r.chief(ctx, "take broken tasks out", r.sweepBroken)
+			r.chief(ctx, "look for archived tasks of living jobs", r.sweepArchived)
+			r.chief(ctx, "do chores", r.chores)
+			r.chief(ctx, "register queues", r.registerQueues)
 		case <-verify.C:
-			r.guard(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
+			r.chief(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
+			r.chief(ctx, "trim archives", r.trimArchives)
 		}
+	}
+}
+
+// lead asks for the lease. Who has just got it looks at everything at once,
+// because nobody may have for a while. Renewing it is a write: a ledger that
+// takes none has nobody look for lost workers, who could not have beaten.
+func (r *Relay) lead(ctx context.Context) {
+	led := r.leads
+	var err error
+	r.leads, err = r.ledger.Lead(ctx, r.id)
+	r.noteLedger(ctx, err)
+	if r.leads && !led {
+		r.epoch = ""
+		r.guard(ctx, "look for a wiped Redis", r.checkEpoch)
+	}
+}
+
+// noteLedger tells once that the ledger is away, and once that it is back.
+func (r *Relay) noteLedger(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !r.away:
+		r.away = true
+		r.cfg.Logger.Warn("the ledger cannot be used; trying again each second", "err", err)
+	case err == nil && r.away:
+		r.away = false
+		r.cfg.Logger.Info("the ledger is back")
+	}
+}
+
+func (r *Relay) resign(ctx context.Context) {
+	if !r.leads {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := r.ledger.Resign(ctx, r.id); err != nil {
+		r.cfg.Logger.Info("the relay's lease was not given back; another relay takes it over", "relay", r.id, "err", err)
+	}
+}
+
+// chief runs a duty that one relay does for all.
+func (r *Relay) chief(ctx context.Context, what string, duty func(context.Context) error) {
+	if r.leads {
+		r.guard(ctx, what, duty)
+	}
+}
+
+// recover and unhold need no Redis, so they do not wait for it.
+func (r *Relay) recover(ctx context.Context) {
+	if !r.leads {
+		return
+	}
+	lost, err := r.ledger.Recover(ctx)
+	r.noteLedger(ctx, err)
+	if lost > 0 {
+		r.cfg.Logger.Warn("workers fell silent; their jobs are delivered again", "jobs", lost)
+	}
+}
+
+func (r *Relay) unhold(ctx context.Context) {
+	if !r.leads {
+		return
+	}
+	n, err := r.ledger.Unhold(ctx)
+	r.noteLedger(ctx, err)
+	if n > 0 {
+		r.cfg.Logger.Info("held jobs go on that nobody had released", "jobs", n)
 	}
 }
 
@@ -174,14 +259,6 @@ func (r *Relay) guard(ctx context.Context, what string, duty func(context.Contex
 	}
 }
 
-func (r *Relay) recover(ctx context.Context) error {
-	lost, err := r.ledger.Recover(ctx)
-	if lost > 0 {
-		r.cfg.Logger.Warn("workers fell silent; their jobs are delivered again", "jobs", lost)
-	}
-	return err
-}
-
 // pass makes due jobs ready and fills every queue up to its window.
 func (r *Relay) pass(ctx context.Context) {
 	r.guard(ctx, "hand out jobs", func(ctx context.Context) error {
@@ -189,7 +266,7 @@ func (r *Relay) pass(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		if o.Ripe {
+		if o.Ripe && r.leads {
 			if _, err := r.ledger.Ripen(ctx); err != nil {
 				return err
 			}
@@ -234,7 +311,7 @@ func (r *Relay) fillAll(ctx context.Context, o ledger.Outlook) error {
 			left = left || more[p]
 		}
 	}
-	if o.Ripe {
+	if o.Ripe && r.leads {
 		r.ledger.Wake() // Ripen takes a part at a time
 	}
 	return nil
@@ -246,8 +323,14 @@ func (r *Relay) fill(ctx context.Context, p tasks.Priority, slots int) (more boo
 	fed, err := r.ledger.Feed(ctx, p, ledger.Window{
 		PerUser: max(8, 2*slots, int(q.drain.perSecond(time.Now()))), Total: r.cfg.Window, After: q.after,
 	})
+	if errors.Is(err, tasks.ErrOutcomeUnknown) {
+		r.epoch = "" // what was handed out, if anything, is looked for soon
+	}
 	if err != nil {
 		return false, err
+	}
+	if fed.Elsewhere {
+		return false, nil
 	}
 	q.note(fed, time.Now())
 	if len(fed.Jobs) == 0 {

@@ -25,6 +25,7 @@ const readers = 8
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger
+	Place       string // the database and where it is, without secrets
 	write, read *sql.DB
 }
 
@@ -52,7 +53,7 @@ func Parse(raw string) (*mysql.Config, error) {
 	}
 	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the parameters behind the ? cannot be read: %w", err)
+		return nil, errors.New("mysql: the URL's parameters, behind the ?, cannot be read; they are those of go-sql-driver, such as tls=true")
 	}
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
@@ -88,28 +89,15 @@ func tune(cfg *mysql.Config) {
 // tables are named evalq_…. How durable a commit is, the server decides: leave
 // innodb_flush_log_at_trx_commit at 1. No error has a password in it.
 func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := Parse(raw)
+	d, err := connect(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	tune(conf)
-	d := &DB{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("mysql: open ledger in database %q on %s: %w", conf.DBName, conf.Addr, err), d.Close())
+			err = errors.Join(fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	connector, err := mysql.NewConnector(conf)
-	if err != nil {
-		return nil, err
-	}
-	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectMySQL) })
 	} else {
@@ -118,10 +106,17 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.MySQL()
-	dialect.Again, dialect.Answered = again, answered
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	// The writer keeps its connection; one that idles beside it would only be
+	// found broken when it is needed.
+	d.write.SetMaxIdleConns(0)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.MySQL()
+	d.Again, d.Answered = again, answered
+	return d
 }
 
 // locked runs do while no other process does.
@@ -154,11 +149,19 @@ func again(err error) bool {
 	return false
 }
 
-// answered: the server itself refused and the connection is still there. 1053
-// and 1927 say that it is about to go.
+// answered: the server itself refused and the connection is of use. 1053 and
+// 1927 say that the server ends it; 1290, 1792 and 1836 that it takes no writes,
+// so another connection may find the one that does.
 func answered(err error) bool {
 	var me *mysql.MySQLError
-	return errors.As(err, &me) && me.Number != 1053 && me.Number != 1927
+	if !errors.As(err, &me) {
+		return false
+	}
+	switch me.Number {
+	case 1053, 1927, 1290, 1792, 1836:
+		return false
+	}
+	return true
 }
 
 // Close waits for the writes under way and closes the connections.

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 
 	"evalq/internal/ledger"
@@ -23,6 +21,7 @@ const readers = 8
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger
+	Place       string // the database and where it is, without secrets
 	write, read *sql.DB
 }
 
@@ -32,27 +31,15 @@ type DB struct {
 // somebody else's too. What is committed is on that server's disk before the
 // answer, whatever its synchronous_commit says. No error has a password in it.
 func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := pgx.ParseConfig(url)
+	d, err := connect(ctx, url)
 	if err != nil {
-		// The cause quotes the URL.
-		return nil, errors.New("postgres: open ledger: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+		return nil, err
 	}
-	if conf.RuntimeParams["application_name"] == "" {
-		conf.RuntimeParams["application_name"] = "evalq"
-	}
-	d := &DB{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("postgres: open ledger in database %q on %s: %w", conf.Database, conf.Host, err), d.Close())
+			err = errors.Join(fmt.Errorf("postgres: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, unreachable(err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectPostgres) })
 	} else {
@@ -61,10 +48,17 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.Postgres()
-	dialect.Again, dialect.Answered = again, answered
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	// The writer keeps its connection; one that idles beside it would only be
+	// found broken when it is needed.
+	d.write.SetMaxIdleConns(0)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.Postgres()
+	d.Again, d.Answered = again, answered
+	return d
 }
 
 // unreachable keeps the reason of a failed connection and leaves out its
@@ -111,12 +105,19 @@ func again(err error) bool {
 	return false
 }
 
-// answered: the server itself refused and the connection is still there.
-// Class 57P says that the server ends the connection, 25P03 that it has.
+// answered: the server itself refused and the connection is of use. 57P01 to
+// 57P03 and 25P03 say that the server ends it; 25006 that the server is a standby
+// now, so another connection may find the new primary.
 func answered(err error) bool {
 	var pe *pgconn.PgError
-	return errors.As(err, &pe) && pe.Severity != "FATAL" && pe.Severity != "PANIC" &&
-		pe.Code != "57P01" && pe.Code != "57P02" && pe.Code != "57P03" && pe.Code != "25P03"
+	if !errors.As(err, &pe) || pe.Severity == "FATAL" || pe.Severity == "PANIC" {
+		return false
+	}
+	switch pe.Code {
+	case "57P01", "57P02", "57P03", "25P03", "25006":
+		return false
+	}
+	return true
 }
 
 // Close waits for the writes under way and closes the connections.

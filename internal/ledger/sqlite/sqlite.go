@@ -33,7 +33,10 @@ const readers = 4
 type DB struct {
 	*ledger.Ledger
 	// Lost is how many attempts the process before left behind.
-	Lost        int
+	Lost int
+	// InUse is set by Peek when another process owns the folder.
+	InUse       bool
+	path        string
 	write, read *sql.DB
 	lock        *os.File
 }
@@ -59,6 +62,7 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
+	d.path = path
 	if err := private(path); err != nil {
 		return nil, err
 	}

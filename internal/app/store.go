@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"evalq/internal/config"
+	"evalq/internal/doctor"
+	"evalq/internal/ledger"
+	"evalq/internal/ledger/mysql"
+	"evalq/internal/ledger/postgres"
+	"evalq/internal/ledger/sqlite"
+)
+
+// store is an open ledger, whichever database it is in.
+type store struct {
+	*ledger.Ledger
+	place    string // for people, without secrets
+	shared   bool   // other processes may use it too
+	database doctor.Database
+	close    func() error
+}
+
+// beat is how often a worker shows that it lives: where nobody else could take
+// its jobs over, it is only for people to see.
+func (s *store) beat() time.Duration {
+	if s.shared {
+		return time.Second
+	}
+	return 5 * time.Second
+}
+
+func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *slog.Logger) (*store, error) {
+	switch {
+	case strings.HasPrefix(cfg.LedgerURL, "mysql://"):
+		db, err := mysql.Open(ctx, cfg.LedgerURL, true, lc)
+		if err != nil {
+			return nil, err
+		}
+		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+	case cfg.LedgerURL != "":
+		db, err := postgres.Open(ctx, cfg.LedgerURL, true, lc)
+		if err != nil {
+			return nil, err
+		}
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+	}
+	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
+	if err != nil {
+		return nil, err
+	}
+	if db.Lost > 0 {
+		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)
+	}
+	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, close: db.Close}, nil
+}
