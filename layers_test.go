@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,7 @@ var rooms = map[string][]string{
 	".":               {"internal/cli"},
 	"internal/cli":    {"internal/app", "internal/bench", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
 	"internal/app":    {"internal/config", "internal/api", "dashboard", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
-	"internal/bench":  {"internal/config", "internal/rubric", "internal/evaluation", "tasks"},
+	"internal/bench":  {"internal/config", "internal/api", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/redisconn", "tasks"},
 	// edges
@@ -75,6 +76,9 @@ func sources(t *testing.T) []source {
 		}
 		if d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
 			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != "." {
+			return filepath.SkipDir // a module of its own
 		}
 		if d.IsDir() || filepath.Ext(name) != ".go" {
 			return nil

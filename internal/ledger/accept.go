@@ -40,39 +40,28 @@ func (l *Ledger) AcceptMany(ctx context.Context, rs []tasks.Request, who string)
 }
 
 func (l *Ledger) acceptSome(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting {
-	invalid := make([]error, len(rs))
+	out := make([]tasks.Accepting, len(rs))
+	asks, index := make([]*ask, 0, len(rs)), make([]int, 0, len(rs))
 	for i, r := range rs {
 		if err := r.Validate(); err != nil {
-			invalid[i] = &tasks.InvalidError{Err: err}
+			out[i].Err = &tasks.InvalidError{Err: err}
+			continue
 		}
+		asks, index = append(asks, newAsk(r, who)), append(index, i)
 	}
-	// The write makes answers of its own: when the caller gives up, it goes on.
-	var answers []tasks.Accepting
-	err := l.w.do(ctx, func(t *txn) error {
-		got := make([]tasks.Accepting, len(rs))
-		for i, r := range rs {
-			if got[i].Err = invalid[i]; got[i].Err != nil {
-				continue
-			}
-			j, created, err := l.accept(t, r, who)
-			if err != nil {
-				return err
-			}
-			got[i].Job, got[i].Created = j.Job, created
+	if len(asks) == 0 {
+		return out
+	}
+	err := l.w.accept(ctx, asks)
+	for n, i := range index {
+		if err != nil {
+			out[i].Err = fmt.Errorf("ledger: accept: %w", err)
+			continue
 		}
-		answers = got
-		return nil
-	})
-	if err == nil {
-		return answers
+		// The write makes answers of its own: when the caller gives up, it goes on.
+		out[i].Job, out[i].Created = asks[n].job.Job, asks[n].created
 	}
-	failed := make([]tasks.Accepting, len(rs))
-	for i := range failed {
-		if failed[i].Err = invalid[i]; failed[i].Err == nil {
-			failed[i].Err = fmt.Errorf("ledger: accept: %w", err)
-		}
-	}
-	return failed
+	return out
 }
 
 func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error) {
@@ -118,24 +107,18 @@ func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (ne
 		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
 			return false, false, err
 		}
-		j.DueAt = l.dueFor(r)
+		j.DueAt = dueFor(r, l.now())
 		return false, true, l.save(t, j)
 	}
 	return false, false, nil
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
-	j := l.newJob(r, revision)
-	var err error
-	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
-		return nil, err
-	}
-	t.after = append(t.after, l.notices.wake)
-	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+	a := &ask{r: r, who: who, job: l.newJob(r, revision, l.now())}
+	return a.job, l.insertAll(t, []*ask{a})
 }
 
-func (l *Ledger) newJob(r tasks.Request, revision int) *job {
-	now := l.now()
+func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
 	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
@@ -144,7 +127,7 @@ func (l *Ledger) newJob(r tasks.Request, revision int) *job {
 		j.Priority = tasks.Default
 	}
 	j.Budget = l.cfg.Policies(j.Kind).Attempts
-	j.AcceptedAt, j.DueAt = now, l.dueFor(r)
+	j.AcceptedAt, j.DueAt = now, dueFor(r, now)
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
@@ -152,8 +135,8 @@ func (l *Ledger) newJob(r tasks.Request, revision int) *job {
 }
 
 // dueFor is when the relay may hand the job out; zero means now.
-func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
-	if r.RunAt.After(l.now()) {
+func dueFor(r tasks.Request, now time.Time) (due time.Time) {
+	if r.RunAt.After(now) {
 		return r.RunAt.UTC()
 	}
 	return due

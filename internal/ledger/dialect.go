@@ -24,6 +24,8 @@ type Dialect struct {
 	lock, free string
 	// returning is set when an INSERT can give back the key that it made.
 	returning bool
+	// arrays is set when an argument can be a whole column.
+	arrays bool
 	// clock is the database's own time in milliseconds; empty when the
 	// process's is as good.
 	clock string
@@ -56,9 +58,9 @@ func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on", "SET plan_cache_mode = force_generic_plan",
 		},
-		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true,
+		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
 		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
 		savepoint: []string{"SAVEPOINT evalq_submit"},
 		notify:    "SELECT pg_notify('" + Channel + "', '')",

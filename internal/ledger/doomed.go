@@ -48,18 +48,18 @@ func sharedScopes(jobs []doomed, rows *sql.Rows) ([]any, error) {
 }
 
 func idsOf(jobs []doomed) []any {
-	return column(jobs, func(d doomed) any { return d.ID })
+	return columnOf(jobs, func(d doomed) any { return d.ID })
 }
 
 func seqsOf(jobs []doomed) []any {
-	return column(jobs, func(d doomed) any { return d.seq })
+	return columnOf(jobs, func(d doomed) any { return d.seq })
 }
 
 func reportsOf(jobs []doomed) []any {
-	return column(jobs, func(d doomed) any { return d.ReportID })
+	return columnOf(jobs, func(d doomed) any { return d.ReportID })
 }
 
-func column(jobs []doomed, of func(doomed) any) []any {
+func columnOf(jobs []doomed, of func(doomed) any) []any {
 	out := make([]any, len(jobs))
 	for i, d := range jobs {
 		out[i] = of(d)

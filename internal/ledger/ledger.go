@@ -94,6 +94,10 @@ func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 		l.clock = &dbClock{now: c.Now}
 	}
 	l.w = newWriter(write, l.dialect, l.clock)
+	l.w.accepts = l.acceptTogether
+	if d.arrays {
+		l.w.acceptsNew = l.acceptNew
+	}
 	l.notices.init()
 	return l
 }
