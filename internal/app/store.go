@@ -20,7 +20,11 @@ type store struct {
 	place    string // for people, without secrets
 	shared   bool   // other processes may use it too
 	database doctor.Database
-	close    func() error
+	house    keeper
+	// listen wakes a relay when clients of the database have submitted; nil where
+	// the database cannot tell.
+	listen func(ctx context.Context, wake func()) error
+	close  func() error
 }
 
 // beat is how often a worker shows that it lives: where nobody else could take
@@ -39,13 +43,14 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, house: db, close: db.Close}, nil
 	case cfg.LedgerURL != "":
 		db, err := postgres.Open(ctx, cfg.LedgerURL, true, lc)
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, house: db, close: db.Close,
+			listen: func(ctx context.Context, wake func()) error { return postgres.Listen(ctx, cfg.LedgerURL, wake) }}, nil
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {
@@ -54,5 +59,5 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 	if db.Lost > 0 {
 		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)
 	}
-	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, close: db.Close}, nil
+	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, house: db, close: db.Close}, nil
 }

@@ -79,32 +79,52 @@ func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error)
 	if err != nil {
 		return nil, false, err
 	}
+	next, created, err := l.resubmit(t, j, r, hash, who)
+	if err != nil {
+		return nil, false, err
+	}
+	if next {
+		j, err = l.insert(t, r, j.Revision+1, who)
+		return j, true, err
+	}
+	return j, created, nil
+}
+
+// resubmit does to an existing job what another submission of its key asks for.
+// Next is set when that is the next revision, which the caller inserts. Hash is
+// that of the content as it is now.
+func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (next, created bool, err error) {
 	// An interview that is not there tells nothing. A finished job that began
 	// without one saw it arrive midway; nobody knows in which form.
 	changed := hash != "" && hash != j.InputHash
 	switch {
 	case j.State == tasks.Cancelled && !r.Anew, j.State == tasks.Dead && r.Passive:
-		return j, false, nil
-	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !kind.Builtin()):
-		j, err = l.insert(t, r, j.Revision+1, who)
-		return j, true, err
+		return false, false, nil
+	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !j.Kind.Builtin()):
+		return true, false, nil
 	case j.State == tasks.Dead || j.State == tasks.Cancelled:
 		l.freshRun(j)
 		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
-			return nil, false, err
+			return false, false, err
 		}
-		j.DueAt = dueFor(r, l.now())
-		return j, true, l.save(t, j)
+		j.DueAt = l.dueFor(r)
+		return false, true, l.save(t, j)
 	}
-	return j, false, nil
+	return false, false, nil
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
-	a := &ask{r: r, who: who, job: l.newJob(r, revision, l.now())}
-	return a.job, l.insertAll(t, []*ask{a})
+	j := l.newJob(r, revision)
+	var err error
+	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
+		return nil, err
+	}
+	t.after = append(t.after, l.notices.wake)
+	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
 }
 
-func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
+func (l *Ledger) newJob(r tasks.Request, revision int) *job {
+	now := l.now()
 	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
@@ -113,7 +133,7 @@ func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
 		j.Priority = tasks.Default
 	}
 	j.Budget = l.cfg.Policies(j.Kind).Attempts
-	j.AcceptedAt, j.DueAt = now, dueFor(r, now)
+	j.AcceptedAt, j.DueAt = now, l.dueFor(r)
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
@@ -121,12 +141,14 @@ func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
 }
 
 // dueFor is when the relay may hand the job out; zero means now.
-func dueFor(r tasks.Request, now time.Time) (due time.Time) {
-	if r.RunAt.After(now) {
+func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
+	if r.RunAt.After(l.now()) {
 		return r.RunAt.UTC()
 	}
 	return due
 }
+
+const hashOfInterview = `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`
 
 // contentHash identifies what an attempt would evaluate now. It is empty when
 // the interview is not there.
@@ -136,7 +158,7 @@ func (l *Ledger) contentHash(t *txn, p tasks.Payload) (string, error) {
 	}
 	user, report := p.Subject()
 	var hash string
-	_, err := t.row([]any{&hash}, `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`, report, user)
+	_, err := t.row([]any{&hash}, hashOfInterview, report, user)
 	return hash, err
 }
 

@@ -47,10 +47,15 @@ func (c *dbClock) sync(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
+	c.set(theirs, ours)
+	return nil
+}
+
+// set takes in what the database's time was at a moment of ours.
+func (c *dbClock) set(theirs, ours time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.base, c.at = theirs, ours
-	return nil
 }
 
 // askTime reads the database's time and ours at the middle of the round trip.

@@ -152,6 +152,9 @@ func (l *Ledger) Ready(ctx context.Context) error {
 	})
 }
 
+// Now is the time on the ledger's clock, which all its processes share.
+func (l *Ledger) Now() time.Time { return l.now() }
+
 // setMeta keeps one named value of the ledger as a whole.
 func (t *txn) setMeta(name, value string) error {
 	n, err := t.changed(`UPDATE evalq_meta SET value = ? WHERE name = ?`, value, name)

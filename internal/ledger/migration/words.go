@@ -21,6 +21,7 @@ type words struct {
 	blob   string
 	table  string                   // behind a table
 	only   func(cond string) string // limits an index to some rows
+	of     string                   // between an index to drop and its table; empty when no table is named
 }
 
 // byDialect holds the words of each database. A database that cannot limit an
@@ -43,6 +44,7 @@ var byDialect = map[database.Dialect]words{
 		text: "MEDIUMTEXT", blob: "LONGBLOB",
 		table: " ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 		only:  func(string) string { return "" },
+		of:    " ON ",
 	},
 }
 
@@ -68,6 +70,11 @@ func (w words) in(text string) string {
 			return w.table
 		case "ONLY":
 			return w.only(m[3])
+		case "OF":
+			if w.of == "" {
+				return ""
+			}
+			return w.of + m[3]
 		case "IN": // a statement that some databases need
 			where, statement, _ := strings.Cut(m[3], " ")
 			if slices.Contains(strings.Split(where, ","), w.name) {

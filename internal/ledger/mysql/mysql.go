@@ -115,7 +115,7 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.MySQL()
-	d.Again, d.Answered = again, answered
+	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
 	return d
 }
 
@@ -138,15 +138,32 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 // again: a duplicate key, a lock that took too long, a deadlock, and rows that
 // changed since they were read (MariaDB's innodb_snapshot_isolation).
 func again(err error) bool {
-	var me *mysql.MySQLError
-	if !errors.As(err, &me) {
-		return false
-	}
-	switch me.Number {
+	switch number(err) {
 	case 1062, 1205, 1213, 1020:
 		return true
 	}
 	return false
+}
+
+// missing: no such table, column or database.
+func missing(err error) bool {
+	switch number(err) {
+	case 1146, 1054, 1049, 1046:
+		return true
+	}
+	return false
+}
+
+// outside: no such savepoint, since there is none outside of a transaction.
+func outside(err error) bool { return number(err) == 1305 }
+
+// number is that of the server's refusal, 0 when it is none.
+func number(err error) uint16 {
+	var me *mysql.MySQLError
+	if errors.As(err, &me) {
+		return me.Number
+	}
+	return 0
 }
 
 // answered: the server itself refused and the connection is of use. 1053 and

@@ -57,7 +57,7 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.Postgres()
-	d.Again, d.Answered = again, answered
+	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
 	return d
 }
 
@@ -92,17 +92,30 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 // again: serialization_failure, deadlock_detected, lock_not_available,
 // unique_violation, and a plan that a migration made stale.
 func again(err error) bool {
-	var pe *pgconn.PgError
-	if !errors.As(err, &pe) {
-		return false
-	}
-	switch pe.Code {
+	switch code(err) {
 	case "40001", "40P01", "55P03", "23505":
 		return true
 	case "0A000":
-		return pe.Routine == "RevalidateCachedQuery"
+		var pe *pgconn.PgError
+		return errors.As(err, &pe) && pe.Routine == "RevalidateCachedQuery"
 	}
 	return false
+}
+
+// missing: undefined_table and undefined_column.
+func missing(err error) bool { return code(err) == "42P01" || code(err) == "42703" }
+
+// outside: no_active_sql_transaction.
+func outside(err error) bool { return code(err) == "25P01" }
+
+// code is the SQLSTATE of the server's refusal. A transaction of a caller's may
+// come from another driver than ours; they have this method in common.
+func code(err error) string {
+	var refused interface{ SQLState() string }
+	if errors.As(err, &refused) {
+		return refused.SQLState()
+	}
+	return ""
 }
 
 // answered: the server itself refused and the connection is of use. 57P01 to

@@ -11,15 +11,10 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3/database"
-	"modernc.org/sqlite"
-	lib "modernc.org/sqlite/lib"
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
 )
-
-// ErrDamaged means that the file is no database, or a broken one.
-var ErrDamaged = errors.New("the ledger's file is damaged")
 
 // Peek opens the ledger in a folder as it is, to look at it: nothing is made,
 // brought up to date or given up for lost. A folder that a server owns is only
@@ -28,7 +23,7 @@ var ErrDamaged = errors.New("the ledger's file is damaged")
 // enough for that. DB.Ledger is nil when the schema is not this program's. A
 // ledger that does not exist yet is fs.ErrNotExist.
 func Peek(ctx context.Context, dir string) (_ *DB, err error) {
-	d := &DB{path: filepath.Join(dir, fileName)}
+	d := &DB{dir: dir, path: filepath.Join(dir, fileName)}
 	defer func() {
 		if err != nil {
 			_ = d.Close()
@@ -61,7 +56,7 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 		return d, nil
 	}
 	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, ledger.SQLite(), nil); err != nil {
-		return nil, damaged(err)
+		return nil, explain(err)
 	}
 	return d, nil
 }
@@ -90,10 +85,10 @@ func (d *DB) Schema(ctx context.Context) (have, want int64, err error) {
 	var n int
 	// Asked for a version, a file that is no database looks as if it had none.
 	if err := d.read.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
-		return 0, 0, damaged(err)
+		return 0, 0, explain(err)
 	}
 	have, want, err = migration.Versions(ctx, d.read, database.DialectSQLite3)
-	return have, want, damaged(err)
+	return have, want, explain(err)
 }
 
 // Settings is the path of the file. There is nothing else to set.
@@ -105,31 +100,18 @@ func (d *DB) Settings(context.Context) (map[string]string, error) {
 func (d *DB) QuickCheck(ctx context.Context) (string, error) {
 	rows, err := d.read.QueryContext(ctx, `PRAGMA quick_check(3)`)
 	if err != nil {
-		return "", damaged(err)
+		return "", explain(err)
 	}
 	defer rows.Close()
 	var out []string
 	for rows.Next() {
 		var line string
 		if err := rows.Scan(&line); err != nil {
-			return "", damaged(err)
+			return "", explain(err)
 		}
 		if line != "ok" {
 			out = append(out, line)
 		}
 	}
-	return strings.Join(out, "; "), damaged(rows.Err())
-}
-
-// damaged marks the errors of a file that cannot be read as a database.
-func damaged(err error) error {
-	var se *sqlite.Error
-	if !errors.As(err, &se) {
-		return err
-	}
-	switch se.Code() & 0xff {
-	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return err
+	return strings.Join(out, "; "), explain(rows.Err())
 }

@@ -31,8 +31,8 @@ func closed(t *testing.T, db *sqlite.DB) {
 	}
 }
 
-// files are the names in a folder.
-func files(t *testing.T, dir string) string {
+// contents are the names in a folder.
+func contents(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestPeekMakesNoLedger(t *testing.T) {
 			t.Fatalf("%v, %v", db, err)
 		}
 	}
-	if names := files(t, dir); names != "" {
+	if names := contents(t, dir); names != "" {
 		t.Errorf("it made %s", names)
 	}
 }
@@ -146,7 +146,7 @@ func TestPeekLeavesNothingBehind(t *testing.T) {
 		t.Error(err)
 	}
 	closed(t, db)
-	if names := files(t, dir); names != "evalq.db evalq.lock" {
+	if names := contents(t, dir); names != "evalq.db evalq.lock" {
 		t.Errorf("it leaves %s", names)
 	}
 }
