@@ -18,7 +18,7 @@ import (
 // URLOpener opens the ledger at a URL.
 type URLOpener func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger
 
-// RunLostAnswers cuts the connection after a COMMIT has reached the database and
+// RunLostAnswers cuts the connection after a commit has reached the database and
 // before its answer comes back, and asks whether each write is done once and its
 // caller told the truth.
 func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
@@ -226,8 +226,9 @@ func lostForGood(w *cutWorld) {
 	}
 }
 
-// cutter is a proxy before the database. Armed, it lets the next COMMIT through,
-// keeps the answer and cuts the connection.
+// cutter is a proxy before the database. Armed, it lets the next commit through,
+// keeps the answer and cuts the connection. A commit is a COMMIT, or a request to
+// accept outside of a transaction, which is one by itself.
 type cutter struct {
 	url    string
 	target string
@@ -303,7 +304,7 @@ func (p *cutter) serve(client net.Conn) {
 		for {
 			n, err := server.Read(buf)
 			if mute.Load() {
-				return // the COMMIT was answered, so it is done
+				return // the commit was answered, so it is done
 			}
 			if err == nil {
 				_, err = client.Write(buf[:n])
@@ -314,13 +315,17 @@ func (p *cutter) serve(client net.Conn) {
 		}
 	})
 	buf := make([]byte, 64<<10)
+	inside := false // a transaction
 	for {
 		n, err := client.Read(buf)
 		if err != nil {
 			return
 		}
 		said := bytes.ReplaceAll(buf[:n], []byte("COMMITTED"), nil) // the isolation level
-		if bytes.Contains(said, []byte("COMMIT")) && p.armed.CompareAndSwap(true, false) {
+		has := func(word string) bool { return bytes.Contains(said, []byte(word)) }
+		commits := has("COMMIT") || !inside && has(string(tasks.KindEvaluationReport))
+		inside = (inside || has("BEGIN") || has("START TRANSACTION")) && !has("COMMIT") && !has("ROLLBACK")
+		if commits && p.armed.CompareAndSwap(true, false) {
 			mute.Store(true)
 			p.cuts.Add(1)
 		}
