@@ -58,7 +58,9 @@ func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on", "SET plan_cache_mode = force_generic_plan",
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+			// Plans are made once: what a batch costs must not depend on its size.
+			"SET plan_cache_mode = force_generic_plan",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
 		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -58,8 +57,8 @@ type writer struct {
 	queue      []*write
 	busy       bool
 	shut       bool
-	full       chan struct{}
-	wanted     int
+	full       chan struct{} // set while drain gathers; closed when queue has
+	wanted     int           // that many writes
 	wg         sync.WaitGroup
 	conn       *sql.Conn            // used by drain alone, as is stmts
 	stmts      map[string]*sql.Stmt // prepared on conn
@@ -91,10 +90,7 @@ func (w *writer) await(op *write) error {
 		return fmt.Errorf("ledger: closed: %w", tasks.ErrUnavailable)
 	}
 	w.queue = append(w.queue, op)
-	if w.full != nil && len(w.queue) >= w.wanted {
-		close(w.full)
-		w.full = nil
-	}
+	w.tellGatherer()
 	if !w.busy {
 		w.busy = true
 		w.wg.Go(w.drain)
@@ -204,39 +200,6 @@ func (w *writer) commit(batch []*write) {
 	}
 }
 
-// commitNew accepts, where one statement can, the requests of a batch that asks
-// for nothing else, and returns the writes that are still to be done. What goes
-// wrong is left to the transaction that follows.
-func (w *writer) commitNew(batch []*write) []*write {
-	if w.acceptsNew == nil || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
-		return batch
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if w.connect(ctx) != nil || w.clock.sync(ctx, w.conn) != nil {
-		return batch
-	}
-	t := &txn{ctx: ctx, d: w.dialect, q: w}
-	left := batch
-	err := t.run(func(t *txn) (err error) {
-		left, err = w.acceptsNew(t, batch)
-		return err
-	})
-	if err == nil {
-		for _, f := range t.after {
-			f()
-		}
-		return left
-	}
-	if errors.Is(w.broken(err), errBroken) {
-		w.disconnect()
-		for _, op := range batch {
-			op.again = true
-		}
-	}
-	return batch
-}
-
 // alone commits one write. Its own failure is in op; down is set when the
 // database cannot be reached, which is the failure of all that wait.
 func (w *writer) alone(op *write) (down error) {
@@ -310,40 +273,6 @@ func (w *writer) transact(batch []*write) (err error) {
 			}
 		}
 		return err
-	}
-	return nil
-}
-
-// apply runs the batch's statements: first all requests to accept at once, then
-// the changes one by one.
-func (w *writer) apply(ctx context.Context, batch []*write) error {
-	var asking []*write
-	for _, op := range batch {
-		op.err, op.after = nil, nil
-		if op.apply == nil {
-			asking = append(asking, op)
-		}
-	}
-	if len(asking) > 0 {
-		t := &txn{ctx: ctx, d: w.dialect, q: w}
-		if err := t.run(func(t *txn) error { return w.accepts(t, asking) }); err != nil {
-			return err
-		}
-		asking[0].after = t.after
-	}
-	for _, op := range batch {
-		if op.apply == nil {
-			continue
-		}
-		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
-		if err := t.run(op.apply); err != nil {
-			var r *refusal
-			if !errors.As(err, &r) {
-				return err
-			}
-			op.err = r.err
-		}
-		op.after = t.after
 	}
 	return nil
 }
@@ -442,25 +371,4 @@ func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
-}
-
-func (w *writer) gather(answered int, took time.Duration) {
-	w.mu.Lock()
-	waiting := len(w.queue)
-	if waiting == 0 || waiting >= maxBatch {
-		w.mu.Unlock()
-		return
-	}
-	full := make(chan struct{})
-	w.full, w.wanted = full, min(waiting+answered, maxBatch)
-	w.mu.Unlock()
-	timer := time.NewTimer(min(took/4, 2*time.Millisecond))
-	select {
-	case <-full:
-	case <-timer.C:
-	}
-	timer.Stop()
-	w.mu.Lock()
-	w.full = nil
-	w.mu.Unlock()
 }
