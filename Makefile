@@ -15,7 +15,7 @@ vet: ## formatting and vet
 	$(GO) vet ./...
 
 test: ## every test, after getting what they need
-	@./scripts/need gcc redis-server
+	@./scripts/need gcc redis-server postgres mariadbd
 	$(GO) test -race -count=1 -timeout 20m $(TESTFLAGS) ./...
 
 fuzz: ## each fuzz target for ten seconds

@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"internal/redisconn":        {"tasks"},
 	"internal/engine":           {"tasks"},
 	"internal/service":          {"tasks"},
+	"internal/sandbox":          {},
 	"samples":                   {"internal/evaluation", "tasks"},
 	// domain and vocabulary
 	"internal/evaluation": {"tasks"},
@@ -47,11 +48,12 @@ var rooms = map[string][]string{
 	// imported by tests only
 	"internal/ledger/ledgertest": {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/redistest":         {},
+	"internal/sqltest":           {"internal/sandbox"},
 	"internal/e2e":               {},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/e2e"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/e2e"}
 
 const module = "evalq"
 
