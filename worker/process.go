@@ -140,8 +140,7 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 		class, err = tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", p.Kind())
 	}
 	if err != nil {
-		s.cfg.Logger.Warn("a task that cannot be taken was set aside", "task_id", clip(taskID), "err", err)
-		return &archive{fmt.Sprintf("%s: %v", class, err)}
+		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", class, err))
 	}
 	// A task that Asynq brought back was adopted before, as far as anybody
 	// knows: it is the old wish, not a new one.
@@ -153,7 +152,7 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	job, created, err := s.ledger.Accept(context.WithoutCancel(ctx), r, "adopted by "+s.id)
 	var invalid *tasks.InvalidError
 	if errors.As(err, &invalid) {
-		return &archive{fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err)}
+		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err))
 	}
 	if err != nil {
 		s.cfg.Logger.Warn("a task could not be adopted", "task_id", clip(taskID), "err", err)
@@ -161,6 +160,20 @@ func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	}
 	s.cfg.Logger.Info("a task was adopted", "task_id", clip(taskID), "job", job.Ref(), "created", created)
 	return nil
+}
+
+// setAside keeps a task that cannot be taken in the ledger's quarantine, which
+// outlives Redis, and lets Asynq archive it.
+func (s *Server) setAside(ctx context.Context, t *asynq.Task, why string) error {
+	taskID, _ := asynq.GetTaskID(ctx)
+	queue, _ := asynq.GetQueueName(ctx)
+	q := tasks.Quarantined{Source: "asynq", Queue: clip(queue), TaskID: clip(taskID), Reason: clip(why)}
+	if err := s.ledger.Quarantine(context.WithoutCancel(ctx), q, t.Payload()); err != nil {
+		s.cfg.Logger.Warn("a task could not be quarantined", "task_id", clip(taskID), "err", err)
+		return &again{delay: 5 * time.Second, text: "the ledger could not be reached"}
+	}
+	s.cfg.Logger.Warn("a task that cannot be taken was set aside", "task_id", clip(taskID), "reason", clip(why))
+	return &archive{clip(why)}
 }
 
 // clip bounds what goes into Redis and logs.

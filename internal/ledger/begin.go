@@ -183,6 +183,9 @@ func (l *Ledger) closeAttempt(t *txn, j *job, outcome string, charged bool, f *t
 		ms(l.now()), outcome, charged, f.Class, f.Message, f.Stack, f.Stack, j.ID, j.Attempt); err != nil {
 		return 0, err
 	}
+	if err := l.noteOpenSteps(t, j); err != nil {
+		return 0, err
+	}
 	n, err := t.changed(`DELETE FROM evalq_checkpoints WHERE job_id = ? AND attempt = ? AND done_at = 0`, j.ID, j.Attempt)
 	// Only who let go of something has something to tell: jobs that wait for a
 	// third one would wake each other without end.

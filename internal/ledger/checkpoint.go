@@ -59,6 +59,9 @@ func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpo
 	if taken {
 		return tasks.Checkpoint{Taken: true, Owner: owner}, nil
 	}
+	if err := l.noteUnsure(t, owner, name); err != nil {
+		return tasks.Checkpoint{}, err
+	}
 	_, err = t.exec(`UPDATE evalq_checkpoints SET job_id = ?, attempt = ?, claimed_at = ? WHERE scope = ? AND name = ?`,
 		f.Job, f.Attempt, ms(l.now()), scope, name)
 	return tasks.Checkpoint{}, err
@@ -122,6 +125,9 @@ func (l *Ledger) DropStep(ctx context.Context, f tasks.Fence, scope, name string
 		}
 		j, err := t.byID(f.Job)
 		if err != nil {
+			return err
+		}
+		if err := l.noteUnsure(t, f.Job, name); err != nil {
 			return err
 		}
 		return l.release(t, j.UserID, j.ReportID, tasks.HoldAnswerInProgress, "ledger", "the other job let go")

@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"net"
 )
 
 // txn is a write transaction. Its after functions run once the commit is done,
@@ -130,11 +132,46 @@ func (t *txn) seqs(where string, args ...any) ([]int64, error) {
 	return out, nil
 }
 
-// rows and row read outside of any transaction, what was committed by then.
-func (l *Ledger) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return l.read.QueryContext(ctx, l.dialect.sql(query), plain(args)...)
+// rows and row read outside of any transaction, what was committed by then. A
+// connection that has broken while it was idle is told only by using it, so they
+// try as often as there may be such.
+func (l *Ledger) rows(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	query, args = l.dialect.sql(query), plain(args)
+	for range readTries {
+		if rows, err = l.read.QueryContext(ctx, query, args...); l.told(ctx, err) {
+			break
+		}
+	}
+	return rows, err
 }
 
-func (l *Ledger) row(ctx context.Context, query string, args ...any) *sql.Row {
-	return l.read.QueryRowContext(ctx, l.dialect.sql(query), plain(args)...)
+// readTries is above the number of connections that a read pool keeps.
+const readTries = 10
+
+func (l *Ledger) row(ctx context.Context, query string, args ...any) scanner {
+	return &oneRow{l, ctx, l.dialect.sql(query), plain(args)}
+}
+
+// oneRow asks when it is scanned.
+type oneRow struct {
+	l     *Ledger
+	ctx   context.Context
+	query string
+	args  []any
+}
+
+func (r *oneRow) Scan(dest ...any) (err error) {
+	for range readTries {
+		if err = r.l.read.QueryRowContext(r.ctx, r.query, r.args...).Scan(dest...); r.l.told(r.ctx, err) {
+			break
+		}
+	}
+	return err
+}
+
+// told reports whether asking again would give the same.
+func (l *Ledger) told(ctx context.Context, err error) bool {
+	var op *net.OpError
+	away := errors.As(err, &op) && op.Op == "dial"
+	return err == nil || isNoRows(err) || ctx.Err() != nil || away || l.dialect.answered(err)
 }

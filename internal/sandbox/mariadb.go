@@ -90,6 +90,7 @@ func (m mariadb) command(s *Server) (string, []string) {
 		"--socket=mysql.sock",
 		"--pid-file=" + s.path("pid"),
 		"--init-file=" + s.path("init.sql"),
+		"--secure-file-priv=" + s.folder, // MySQL's own default must exist
 		"--skip-name-resolve",
 		"--skip-log-bin",
 		"--performance-schema=OFF",

@@ -24,6 +24,10 @@ func StartPostgres(ctx context.Context, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", notInstalled(postgresAdvice))
 	}
+	// What is on PATH may be a link; initdb is beside the program itself.
+	if binary, err = filepath.EvalSymlinks(binary); err != nil {
+		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", err)
+	}
 	user, err := unprivileged("postgres", "nobody")
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: start PostgreSQL: %w", err)

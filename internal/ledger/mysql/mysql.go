@@ -53,7 +53,7 @@ func Parse(raw string) (*mysql.Config, error) {
 	}
 	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the parameters behind the ? cannot be read: %w", err)
+		return nil, errors.New("mysql: the URL's parameters, behind the ?, cannot be read; they are those of go-sql-driver, such as tls=true")
 	}
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
@@ -121,6 +121,9 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 	}
 	dialect := ledger.MySQL()
 	dialect.Again, dialect.Answered = again, answered
+	// The writer keeps its connection; one that idles beside it would only be
+	// found broken when it is needed.
+	d.write.SetMaxIdleConns(0)
 	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
 	return d, err
 }

@@ -64,6 +64,9 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	}
 	dialect := ledger.Postgres()
 	dialect.Again, dialect.Answered = again, answered
+	// The writer keeps its connection; one that idles beside it would only be
+	// found broken when it is needed.
+	d.write.SetMaxIdleConns(0)
 	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
 	return d, err
 }
