@@ -75,6 +75,16 @@ func MadeBy(ctx context.Context, judge string) {
 	}
 }
 
+// Ref names the attempt at work in ctx: for logs, and for those who keep account
+// of the calls that it pays for. Outside a worker it is the zero Ref.
+func Ref(ctx context.Context) tasks.Ref {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return tasks.Ref{}
+	}
+	return a.job.Ref()
+}
+
 func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.RawMessage, bool, error) {
 	if key == "" || len(key) > 500 {
 		return nil, false, fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))

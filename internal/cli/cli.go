@@ -66,7 +66,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.serve(),
 		p.submit(), p.get(), p.list(), p.retry(), p.cancel(), p.imports(),
-		p.bench(), p.version(),
+		p.bench(), p.chaos(), p.version(),
 	)
 	return root
 }

@@ -219,6 +219,7 @@ func (r *Relay) chief(ctx context.Context, what string, duty func(context.Contex
 // recover and unhold need no Redis, so they do not wait for it.
 func (r *Relay) recover(ctx context.Context) {
 	if !r.leads {
+		r.noteLedger(ctx, r.ledger.Observe(ctx))
 		return
 	}
 	lost, err := r.ledger.Recover(ctx)
