@@ -50,11 +50,12 @@ var rooms = map[string][]string{
 	"internal/ledger/ledgertest": {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/redistest":         {},
 	"internal/sqltest":           {"internal/sandbox"},
+	"internal/asynqtest":         {},
 	"internal/e2e":               {},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/e2e"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e"}
 
 const module = "evalq"
 

@@ -119,9 +119,30 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 	return fmt.Errorf("the task %q is in the way in queue %q: %w", id, r.Priority, tasks.ErrConflict)
 }
 
+// dropRemnant removes what holds an id without being a task: a result that was
+// written late, or the name of a task that Redis has lost.
+var dropRemnant = redis.NewScript(`
+if redis.call("EXISTS", KEYS[1]) == 0 or redis.call("HEXISTS", KEYS[1], "msg") == 1 then
+	return 0
+end
+redis.call("DEL", KEYS[1])
+redis.call("LREM", KEYS[2], 0, ARGV[1])
+redis.call("LREM", KEYS[3], 0, ARGV[1])
+redis.call("ZREM", KEYS[4], ARGV[1])
+return 1`)
+
 // clear looks at the task that holds the id. One that will still be worked on
 // stands for the new one too; a leftover is removed.
 func (q *queue) clear(ctx context.Context, name, id string) (waits bool, err error) {
+	prefix := "asynq:{" + name + "}:"
+	keys := []string{prefix + "t:" + id, prefix + "pending", prefix + "active", prefix + "lease"}
+	dropped, err := dropRemnant.Run(ctx, q.redis, keys, id).Bool()
+	if err != nil {
+		return false, unreachable(err)
+	}
+	if dropped {
+		return false, nil
+	}
 	info, err := q.inspector.GetTaskInfo(name, id)
 	switch {
 	case errors.Is(err, asynq.ErrTaskNotFound):

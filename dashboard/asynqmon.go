@@ -104,7 +104,7 @@ func dress(page, prefix string) (index, policy string, err error) {
 	head := `<head><meta property="csp-nonce" content="` + nonceMark + `"/>` +
 		`<link rel="stylesheet" href="` + p + `/assets/bar.css"/><script src="` + p + `/assets/bar.js" defer></script>`
 	bar := `<body><nav id="evalq-bar" aria-label="evalq" data-root="` + p + `/"><a href="` + p + `/">evalq</a><a href="` + p +
-		`/jobs">Jobs</a><a href="` + p + `/audit">Audit</a><span id="evalq-counts" role="status">…</span></nav>`
+		`/jobs">Jobs</a><a href="` + p + `/quarantine">Quarantine</a><a href="` + p + `/audit">Audit</a><span id="evalq-counts" role="status">…</span></nav>`
 	page = strings.Replace(page, "<head>", head, 1)
 	page = strings.Replace(page, "<body>", bar, 1)
 	policy = "default-src 'none'; script-src " + strings.Join(scripts, " ") +

@@ -47,6 +47,10 @@ type Ledger interface {
 
 	// Audit returns after the entry is committed.
 	Audit(ctx context.Context, e tasks.AuditEntry) error
+	// InQuarantine lists what could not be read, newest first, and counts what
+	// nobody has dealt with; Settle notes that somebody has.
+	InQuarantine(ctx context.Context, all bool, limit int) (entries []tasks.Quarantined, open int, err error)
+	Settle(ctx context.Context, id int64, who, how string) error
 	// AuditLog gives the newest entries first.
 	AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error)
 }

@@ -23,6 +23,7 @@ type memory struct {
 	entries    []tasks.AuditEntry
 	paused     map[tasks.Priority]bool
 	workers    []tasks.Worker
+	quarantine []tasks.Quarantined
 	auditFails error
 	readFails  error
 }
@@ -277,4 +278,30 @@ func (m *memory) AuditLog(_ context.Context, limit int) ([]tasks.AuditEntry, err
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.entries[:min(limit, len(m.entries))]), m.readFails
+}
+
+func (m *memory) InQuarantine(_ context.Context, all bool, _ int) (out []tasks.Quarantined, open int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range m.quarantine {
+		if q.Settled == "" {
+			open++
+		}
+		if all || q.Settled == "" {
+			out = append(out, q)
+		}
+	}
+	return out, open, m.readFails
+}
+
+func (m *memory) Settle(_ context.Context, id int64, who, how string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, q := range m.quarantine {
+		if q.ID == id && q.Settled == "" {
+			m.quarantine[i].Settled = how + " by " + who
+			return nil
+		}
+	}
+	return fmt.Errorf("ledger: settle %d: %w", id, tasks.ErrNotFound)
 }

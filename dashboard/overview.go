@@ -13,6 +13,7 @@ import (
 const newestFailures = 8
 
 type overviewView struct {
+	Quarantined int
 	tasks.Overview
 	States   []tasks.State
 	Rows     []queueRow
@@ -58,6 +59,9 @@ func (h *Handler) readOverview(r *http.Request) (overviewView, error) {
 		return overviewView{}, err
 	}
 	v := overviewView{Overview: counts, States: tasks.States(), Workers: counts.Workers, Failures: dead.Jobs}
+	if _, v.Quarantined, err = h.ledger.InQuarantine(ctx, false, 1); err != nil {
+		return overviewView{}, err
+	}
 	v.count(paused)
 	slices.SortStableFunc(v.Failures, func(a, b tasks.Job) int { return b.FinishedAt.Compare(a.FinishedAt) })
 	v.Failures = v.Failures[:min(len(v.Failures), newestFailures)]

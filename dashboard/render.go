@@ -31,7 +31,7 @@ type page struct {
 	Data     any
 }
 
-var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "signin", "error"}
+var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "quarantine", "signin", "error"}
 
 // parseTemplates gives each page's template, with the layout and the shared
 // pieces in it.
@@ -118,6 +118,7 @@ var deeds = map[string]string{
 	"saved-run": "Saved, and handed over again: %d.",
 	"paused":    "Paused. Running jobs go on; no further one is started from this queue.",
 	"resumed":   "Resumed.",
+	"discarded": "Discarded.",
 }
 
 func doneText(r *http.Request) string {

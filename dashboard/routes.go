@@ -28,6 +28,8 @@ func (h *Handler) routes(mons *monitors, files http.Handler) http.Handler {
 	inside.HandleFunc("POST "+p+"/interviews/{report}/suggested", h.saveSuggested)
 	inside.HandleFunc("POST "+p+"/queues/{queue}/{verb}", h.pauseQueue)
 	inside.HandleFunc("GET "+p+"/audit", h.auditPage)
+	inside.HandleFunc("GET "+p+"/quarantine", h.quarantinePage)
+	inside.HandleFunc("POST "+p+"/quarantine/{id}/discard", h.discardQuarantined)
 	inside.Handle(p+"/asynqmon/", h.asynqmon(mons))
 	inside.Handle("GET "+p+"/asynqmon", http.RedirectHandler(p+"/asynqmon/", http.StatusSeeOther))
 	inside.HandleFunc(p+"/", h.notFound)

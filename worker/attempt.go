@@ -83,12 +83,21 @@ func (a *attempt) call(ctx context.Context) (json.RawMessage, error) {
 			}
 		}()
 		result, err = h(ctx, a.job)
+		probe(err)
 	}()
 	<-done
 	if err == nil && !json.Valid(result) {
 		return nil, errors.New("the handler returned a result that is not JSON")
 	}
 	return result, err
+}
+
+// probe asks an error what it will be asked later, so that one whose methods
+// panic, such as a nil pointer, panics where the handler's own panics are caught.
+func probe(err error) {
+	if err != nil {
+		_, _ = err.Error(), tasks.ClassOf(err)
+	}
 }
 
 type panicError struct{ value, stack string }

@@ -92,7 +92,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	srv := asynq.NewServerFromRedisClient(s.rdb, s.asynqConfig())
+	fetching, stopFetching := context.WithCancel(context.Background())
+	defer stopFetching()
+	srv := asynq.NewServerFromRedisClient(&patient{UniversalClient: s.rdb, stop: fetching}, s.asynqConfig())
 	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
 		return errors.Join(fmt.Errorf("worker: start: %w", err), s.leave())
 	}
@@ -103,6 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-s.jammed:
 		result = ErrStuck
 	}
+	stopFetching()
 	s.drain(srv)
 	stopDuties()
 	return errors.Join(result, s.leave())
@@ -113,6 +116,9 @@ func (s *Server) join(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
+	// A join that is cut off may have happened, and nobody would leave again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
 	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots})
 	if err != nil {
 		return fmt.Errorf("worker: join: %w", err)

@@ -42,7 +42,7 @@ type world struct {
 	cfg    worker.Config
 }
 
-func newWorld(t *testing.T, policies func(tasks.Kind) tasks.Policy) *world {
+func newWorld(t *testing.T, policies func(tasks.Kind) tasks.Policy, options ...redistest.Option) *world {
 	t.Helper()
 	if policies == nil {
 		policies = fast
@@ -52,7 +52,7 @@ func newWorld(t *testing.T, policies func(tasks.Kind) tasks.Policy) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	server := redistest.Start(t)
+	server := redistest.Start(t, options...)
 	w := &world{t: t, redis: server, rdb: server.Client(t), ledger: db}
 	w.cfg = worker.Config{Handlers: map[tasks.Kind]worker.Handler{}, Slots: 4, DrainTimeout: 30 * time.Second, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	r, err := relay.New(db.Ledger, w.rdb, &relay.Config{Policies: policies, Logger: w.cfg.Logger})

@@ -79,9 +79,25 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// start runs the binary and waits until it answers. The environment has nothing
-// of the caller's settings in it.
+// start runs the binary and waits until it answers.
 func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := launch(t, args...)
+	p.url = strings.TrimSuffix(strings.Fields(p.awaitLine("health "))[1], "/readyz")
+	p.await("answers", func() bool {
+		resp, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// launch runs the binary. The environment has nothing of the caller's settings in
+// it.
+func launch(t *testing.T, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(binary, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
@@ -102,15 +118,6 @@ func start(t *testing.T, args ...string) *process {
 		p.done <- cmd.Wait()
 	}()
 	t.Cleanup(p.kill)
-	p.url = strings.TrimSuffix(strings.Fields(p.awaitLine("dashboard "))[1], "/")
-	p.await("answers", func() bool {
-		resp, err := http.Get(p.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
 	return p
 }
 

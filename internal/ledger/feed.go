@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"evalq/tasks"
 )
@@ -230,7 +229,7 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
-		held, err := t.freeJobs(`state = 'held' AND due_at <= ? LIMIT ?`, now, feedChunk)
+		held, err := t.freeJobs(`state = 'held' AND (due_at <= ? OR moved_at > ?) LIMIT ?`, now, now+setBack, feedChunk)
 		if err != nil {
 			return err
 		}
@@ -266,124 +265,12 @@ func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
 	var critical, normal, low bool
 	var o Outlook
 	err := l.row(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
-		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND due_at <= ?), `+ready+`, `+ready+`, `+ready+`,
+		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND (due_at <= ? OR moved_at > ?)), `+ready+`, `+ready+`, `+ready+`,
 		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`,
-		now, now, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
+		now, now, now+setBack, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
 	if err != nil {
 		return Outlook{}, fmt.Errorf("ledger: look out: %w", err)
 	}
 	o.Ready = map[tasks.Priority]bool{tasks.Critical: critical, tasks.Default: normal, tasks.Low: low}
 	return o, nil
-}
-
-// InRedis lists, a page at a time in order of acceptance, the jobs that should
-// have a task in Asynq that no worker holds: queued, and retrying ones. Age
-// leaves out those that moved less than that many milliseconds ago, and
-// retrying ones that are not overdue by as much.
-func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int) (jobs []tasks.Job, next int64, err error) {
-	// A clock that went back must hide nothing: what moved in the future is old.
-	now := ms(l.now())
-	before := now - age
-	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
-		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND due_at <= ?) ORDER BY seq LIMIT ?`,
-		after, age, before, now, before, limit)
-	if err != nil {
-		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
-	}
-	found, err := scanJobs(rows)
-	if err != nil {
-		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
-	}
-	for _, j := range found {
-		jobs, next = append(jobs, j.Job), j.seq
-	}
-	return jobs, next, nil
-}
-
-// Redeliver raises the delivery of a queued or retrying job whose task was lost
-// in Redis. It changes nothing when the job has moved on from that delivery. A
-// retrying job keeps its time.
-func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why string) error {
-	return l.redeliver(ctx, id, delivery, 0, why)
-}
-
-// RedeliverUnbegun is Redeliver for a task that a worker took, if the job has
-// not moved for as long as that.
-func (l *Ledger) RedeliverUnbegun(ctx context.Context, id string, delivery int, still time.Duration) error {
-	var n int
-	err := l.row(ctx, `SELECT count(*) FROM evalq_jobs WHERE id = ? AND delivery = ? AND state IN ('queued', 'retrying') AND (moved_at <= ? OR moved_at > ?)`,
-		id, delivery, ms(l.now().Add(-still)), ms(l.now())).Scan(&n)
-	if err != nil {
-		return fmt.Errorf("ledger: look for %s: %w", id, err)
-	}
-	if n == 0 {
-		return nil
-	}
-	return l.redeliver(ctx, id, delivery, still, "a worker took its task and did not begin")
-}
-
-func (l *Ledger) redeliver(ctx context.Context, id string, delivery int, still time.Duration, why string) error {
-	err := l.w.do(ctx, func(t *txn) error {
-		j, err := t.byID(id)
-		if err != nil {
-			return err
-		}
-		if j.Delivery != delivery || (j.State != tasks.Queued && j.State != tasks.Retrying) ||
-			(j.movedAt > ms(l.now().Add(-still)) && j.movedAt <= ms(l.now())) {
-			return nil
-		}
-		if err := l.deliverAgain(t, j, "relay", why); err != nil {
-			return err
-		}
-		return l.save(t, j)
-	})
-	if err != nil {
-		return fmt.Errorf("ledger: redeliver %s: %w", id, err)
-	}
-	return nil
-}
-
-// Chores lists finished jobs whose tasks in Redis are not as they should be: a
-// dead job that Asynq has no task of, which belongs among its archived ones,
-// and a cancelled job whose task still waits there.
-func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
-	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE chore = 1 ORDER BY seq LIMIT ?`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: read chores: %w", err)
-	}
-	found, err := scanJobs(rows)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: read chores: %w", err)
-	}
-	out := make([]tasks.Job, len(found))
-	for i, j := range found {
-		out[i] = j.Job
-	}
-	return out, nil
-}
-
-// ShowDead makes chores of the newest dead jobs, up to limit, because a Redis
-// that was wiped does not show them among its archived tasks any more.
-func (l *Ledger) ShowDead(ctx context.Context, limit int) error {
-	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_jobs SET chore = 1, dead_retried = -1 WHERE state = 'dead' AND seq IN (SELECT seq FROM
-			(SELECT seq FROM evalq_jobs WHERE state = 'dead' ORDER BY seq DESC LIMIT ?) AS newest)`, limit)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("ledger: show dead jobs: %w", err)
-	}
-	return nil
-}
-
-// ChoreDone notes that Redis is right for the job at that delivery.
-func (l *Ledger) ChoreDone(ctx context.Context, id string, delivery int) error {
-	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_jobs SET chore = 0 WHERE id = ? AND delivery = ?`, id, delivery)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("ledger: note chore of %s: %w", id, err)
-	}
-	return nil
 }

@@ -21,7 +21,7 @@ func (l *Ledger) Quarantine(ctx context.Context, q tasks.Quarantined, body []byt
 		body = []byte{}
 	}
 	err := l.w.do(ctx, func(t *txn) error {
-		n, err := t.changed(`UPDATE evalq_quarantine SET settled_at = 0, settled = '' WHERE fingerprint = ?`, mark)
+		n, err := t.changed(`UPDATE evalq_quarantine SET settled_at = 0, settled = '', body = ? WHERE fingerprint = ?`, body, mark)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -64,6 +64,19 @@ func (l *Ledger) InQuarantine(ctx context.Context, all bool, limit int) (entries
 		return nil, 0, readError("quarantine", err)
 	}
 	return entries, open, nil
+}
+
+// QuarantinedBody gives the bytes of an open entry. They may be personal data.
+func (l *Ledger) QuarantinedBody(ctx context.Context, id int64) ([]byte, error) {
+	var body []byte
+	err := l.row(ctx, `SELECT body FROM evalq_quarantine WHERE seq = ? AND settled_at = 0`, id).Scan(&body)
+	if isNoRows(err) {
+		return nil, fmt.Errorf("ledger: quarantine entry %d: %w", id, tasks.ErrNotFound)
+	}
+	if err != nil {
+		return nil, readError("quarantine", err)
+	}
+	return body, nil
 }
 
 // Settle notes that somebody has dealt with an entry, and drops its bytes.

@@ -44,13 +44,13 @@ func (r *Relay) removeCancelled(ctx context.Context, j tasks.Job) error {
 
 // enqueueDead differs from enqueue in two things: a task that is archived
 // already is what we want, and one that was acknowledged, when the job was
-// held, is in the way.
+// held, is in the way. So is what has no state: a result without a task.
 func (r *Relay) enqueueDead(ctx context.Context, j tasks.Job) error {
 	states, err := r.taskStates(ctx, []tasks.Job{j})
 	switch {
 	case err != nil:
 		return err
-	case states[0] == "completed":
+	case states[0] == "completed", states[0] == "":
 		if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +30,8 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 			return err
 		}
 		for i, j := range jobs {
-			if willRun(states[i]) && listed[j.TaskID()] {
+			late := age > 0 && states[i] == "retry" // the ledger says that it is overdue
+			if willRun(states[i]) && listed[j.TaskID()] && !late {
 				continue
 			}
 			if err := r.confirm(ctx, j, states[i], age); err != nil {
@@ -48,9 +48,19 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 	case state == "active" && age > 0:
 		return nil // a worker is about to begin it, or sweepActive sees to it
 	case state == "" && j.State == tasks.Queued:
+		// Its name may still be in a list, which would then have it twice.
+		if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
+			return err
+		}
 		return r.enqueue(ctx, j)
 	}
-	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, "its task in Redis was lost")
+	why := "its task in Redis was lost"
+	if state == "retry" {
+		// Asynq goes by the clocks of the processes. One that was set back leaves
+		// tasks an hour away that are due.
+		why = "it is due by the ledger's clock"
+	}
+	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, why)
 }
 
 // listed reads which tasks are in the lists that Asynq takes them from. A task
@@ -82,21 +92,50 @@ func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 
 // sweepActive finds tasks that a worker took and never began: it died in
 // between, or Redis' answer to it was lost. Asynq alone would bring them back
-// after a minute or two.
+// after a minute or two. A task has to be seen so for a while: a worker may just
+// be about to begin it.
 func (r *Relay) sweepActive(ctx context.Context) error {
+	now := time.Now()
+	seen := map[string]time.Time{}
 	for _, p := range tasks.Priorities() {
 		ids, err := r.rdb.LRange(ctx, r.keys(p)+"active", 0, -1).Result()
 		if err != nil {
 			return fmt.Errorf("relay: read active tasks of %s: %w", p, err)
 		}
 		for _, id := range ids {
-			job, delivery, err := tasks.ParseTaskID(id)
-			if err != nil {
-				continue // not ours
+			first, known := r.taken[id]
+			if !known {
+				first = now
 			}
-			if err := r.ledger.RedeliverUnbegun(ctx, job, delivery, r.every.begin); err != nil && !errors.Is(err, tasks.ErrNotFound) {
-				return err
-			}
+			seen[id] = first
+		}
+	}
+	r.taken = seen
+	return r.deliverTaken(ctx, now.Add(-r.every.begin))
+}
+
+// deliverTaken delivers jobs again whose tasks were taken by then and that are
+// not begun yet.
+func (r *Relay) deliverTaken(ctx context.Context, by time.Time) error {
+	deliveries := map[string]int{}
+	for id, first := range r.taken {
+		if job, delivery, err := tasks.ParseTaskID(id); err == nil && !first.After(by) {
+			deliveries[job] = delivery
+		}
+	}
+	return r.deliver(ctx, deliveries, "a worker took its task and did not begin")
+}
+
+// deliver gives those of the jobs another delivery that no worker has begun at
+// the given one.
+func (r *Relay) deliver(ctx context.Context, deliveries map[string]int, why string) error {
+	unbegun, err := r.ledger.Unbegun(ctx, deliveries)
+	if err != nil {
+		return err
+	}
+	for _, job := range unbegun {
+		if err := r.ledger.Redeliver(ctx, job, deliveries[job], why); err != nil {
+			return err
 		}
 	}
 	return nil

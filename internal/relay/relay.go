@@ -38,7 +38,7 @@ type rhythm struct {
 
 var usual = rhythm{
 	sweep: time.Second, epoch: 2 * time.Second, loss: 5 * time.Second,
-	begin: 10 * time.Second, verify: time.Minute, age: 30 * time.Second,
+	begin: 8 * time.Second, verify: time.Minute, age: 30 * time.Second,
 }
 
 // Config tunes a Relay.
@@ -67,8 +67,9 @@ type Relay struct {
 	client *asynq.Client
 	queues map[tasks.Priority]*queue
 	epoch  string
-	leads  bool // this relay does what one does for all
-	away   bool // the ledger could not be reached
+	taken  map[string]time.Time // active tasks, and when each was first seen so
+	leads  bool                 // this relay does what one does for all
+	away   bool                 // the ledger could not be reached
 	down   backoff
 	every  rhythm
 }
@@ -78,6 +79,8 @@ type queue struct {
 	after  int64 // where the round robin goes on
 	waited int   // tasks that waited when it was last fed, those fed included
 	drain  rate  // of tasks that workers took
+	// archived is up to when archived tasks were looked at, in seconds.
+	archived int64
 }
 
 // note learns from the tasks that wait now how many have left since the last
@@ -145,6 +148,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	r.lead(ctx)
 	r.pass(ctx)
 	r.chief(ctx, "do chores", r.chores)
+	r.chief(ctx, "trim archives", r.trimArchives)
 	for {
 		select {
 		case <-ctx.Done():
@@ -160,13 +164,16 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.pass(ctx)
 		case <-epoch.C:
 			r.chief(ctx, "look for a wiped Redis", r.checkEpoch)
+			r.chief(ctx, "look for tasks that were not begun", r.sweepActive)
 			r.unhold(ctx)
 		case <-loss.C:
-			r.chief(ctx, "look for tasks that were not begun", r.sweepActive)
+			r.chief(ctx, "take broken tasks out", r.sweepBroken)
+			r.chief(ctx, "look for archived tasks of living jobs", r.sweepArchived)
 			r.chief(ctx, "do chores", r.chores)
 			r.chief(ctx, "register queues", r.registerQueues)
 		case <-verify.C:
 			r.chief(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
+			r.chief(ctx, "trim archives", r.trimArchives)
 		}
 	}
 }

@@ -280,22 +280,28 @@ func redeliver(w *world) {
 }
 
 func unbegun(w *world) {
-	j := w.accept(report(7, 42))
+	j, other := w.accept(report(7, 42)), w.accept(report(7, 43))
 	w.feed()
-	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
-	w.wantState(j.ID, tasks.Queued) // a moment ago
-	w.clock.pass(10 * time.Second)
-	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
+	w.start(other.ID)
+	ask := map[string]int{j.ID: 1, other.ID: 1, "nobody": 1}
+	for id, want := range map[string]bool{j.ID: true, other.ID: false, "nobody": false} {
+		got, err := w.Unbegun(w.ctx, ask)
+		w.must(err)
+		if slices.Contains(got, id) != want {
+			w.t.Fatalf("unbegun are %v; of %s want %v", got, id, want)
+		}
+	}
+	w.must(w.Redeliver(w.ctx, j.ID, 1, "taken and not begun"))
 	if got := w.wantState(j.ID, tasks.Accepted); got.Delivery != 2 {
 		w.t.Fatalf("delivery %d", got.Delivery)
 	}
 	// One that was begun is left alone, however long it runs.
-	w.must(w.Beat(w.ctx, worker, false))
+	w.must(w.Redeliver(w.ctx, other.ID, 1, "taken and not begun"))
+	w.wantState(other.ID, tasks.Running)
 	w.feed()
-	w.start(j.ID)
-	w.clock.pass(time.Hour)
-	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 2, 10*time.Second))
-	w.wantState(j.ID, tasks.Running)
+	if got, err := w.Unbegun(w.ctx, ask); err != nil || len(got) != 0 {
+		w.t.Fatalf("of an older delivery: %v, %v", got, err)
+	}
 }
 
 func overview(w *world) {
@@ -352,6 +358,78 @@ func clockWentBack(w *world) {
 	if len(jobs) != 1 {
 		w.t.Fatalf("a job that moved in the future is hidden")
 	}
-	w.must(w.RedeliverUnbegun(w.ctx, j.ID, 1, 10*time.Second))
-	w.wantState(j.ID, tasks.Accepted)
+	if jobs[0].ID != j.ID {
+		w.t.Fatalf("it is job %s", jobs[0].ID)
+	}
+	w.clock.pass(time.Hour)
+	// One that waits to be tried again, and one that is held, do not wait for the
+	// hour to come once more.
+	j, f := w.start(j.ID)
+	_, err = w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassRateLimited}, After: time.Minute})
+	w.must(err)
+	held, hf := w.running(report(7, 43))
+	_, err = w.Fail(w.ctx, hf, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	later := w.accept(tasks.Request{Payload: tasks.EvaluationReport{UserID: 7, ReportID: 44}, RunAt: w.clock.Now().Add(30 * time.Minute)})
+	w.wantState(held.ID, tasks.Accepted) // nobody is at work on the answer: it went on at once
+	w.feed()
+	held, hf = w.start(held.ID)
+	_, err = w.Fail(w.ctx, hf, tasks.Trouble{Hold: tasks.HoldAnswerInProgress, HoldFor: time.Minute})
+	w.must(err)
+	w.wantState(held.ID, tasks.Held)
+	w.clock.pass(-time.Hour)
+	jobs, _, err = w.InRedis(w.ctx, 0, 30_000, 10)
+	w.must(err)
+	if len(jobs) != 1 || jobs[0].ID != j.ID {
+		w.t.Fatalf("a retry that a clock has put off is hidden: %+v", jobs)
+	}
+	w.must(w.Redeliver(w.ctx, j.ID, j.Delivery, "late"))
+	if got := w.wantState(j.ID, tasks.Accepted); !got.DueAt.IsZero() {
+		w.t.Fatalf("it is due at %s", got.DueAt)
+	}
+	o, err := w.Look(w.ctx)
+	if err != nil || !o.Ripe {
+		w.t.Fatalf("nothing is ripe: %v", err)
+	}
+	_, err = w.Ripen(w.ctx)
+	w.must(err)
+	w.wantState(held.ID, tasks.Accepted)
+	if got := w.wantState(later.ID, tasks.Accepted); got.DueAt.IsZero() {
+		w.t.Fatal("a time that a person gave was taken for a wait")
+	}
+}
+
+func quarantine(w *world) {
+	q := tasks.Quarantined{Source: "asynq", Queue: "default", TaskID: "x", Reason: "no \x01 JSON"}
+	body := []byte("\x00\xff not text")
+	for range 2 {
+		w.must(w.Quarantine(w.ctx, q, body))
+	}
+	w.must(w.Quarantine(w.ctx, tasks.Quarantined{Source: "asynq", TaskID: "y", Reason: "gone"}, nil))
+	kept, open, err := w.InQuarantine(w.ctx, false, 10)
+	w.must(err)
+	if len(kept) != 2 || open != 2 || kept[1].TaskID != "x" || kept[1].Size != len(body) || kept[1].Reason != q.Reason || kept[1].At.IsZero() {
+		w.t.Fatalf("%d open: %+v", open, kept)
+	}
+	if got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
+		w.t.Fatalf("its bytes are %q, %v", got, err)
+	}
+	w.must(w.Settle(w.ctx, kept[1].ID, "op", "discarded"))
+	if err := w.Settle(w.ctx, kept[1].ID, "op", "discarded"); !errors.Is(err, tasks.ErrNotFound) {
+		w.t.Fatalf("settled twice: %v", err)
+	}
+	if _, err := w.QuarantinedBody(w.ctx, kept[1].ID); !errors.Is(err, tasks.ErrNotFound) {
+		w.t.Fatalf("its bytes are still there: %v", err)
+	}
+	all, open, err := w.InQuarantine(w.ctx, true, 10)
+	if err != nil || len(all) != 2 || open != 1 || all[1].Settled != "discarded: by op" || all[1].Size != 0 {
+		w.t.Fatalf("%d open of %+v, %v", open, all, err)
+	}
+	w.must(w.Quarantine(w.ctx, q, body)) // it came again
+	if _, open, err := w.InQuarantine(w.ctx, false, 10); err != nil || open != 2 {
+		w.t.Fatalf("%d open, %v", open, err)
+	}
+	if got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
+		w.t.Fatalf("what came again has the bytes %q, %v", got, err)
+	}
 }

@@ -63,6 +63,7 @@ func Run(t *testing.T, open Opener) {
 		{"lists filter and page without gap or repeat", listPages},
 		{"an interview of another user is refused", interviewOwner},
 		{"pauses and audit entries are kept", pausesAndAudit},
+		{"what cannot be read is kept once, with its bytes, until somebody settles it", quarantine},
 		{"a caller who gave up before the batch is not accepted", gaveUpBefore},
 		{"many callers at once are all accepted, each key once", manyCallers},
 		{"random interleavings keep every rule", randomInterleavings},

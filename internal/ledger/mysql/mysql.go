@@ -158,11 +158,19 @@ func again(err error) bool {
 	return false
 }
 
-// answered: the server itself refused and the connection is still there. 1053
-// and 1927 say that it is about to go.
+// answered: the server itself refused and the connection is of use. 1053 and
+// 1927 say that the server ends it; 1290, 1792 and 1836 that it takes no writes,
+// so another connection may find the one that does.
 func answered(err error) bool {
 	var me *mysql.MySQLError
-	return errors.As(err, &me) && me.Number != 1053 && me.Number != 1927
+	if !errors.As(err, &me) {
+		return false
+	}
+	switch me.Number {
+	case 1053, 1927, 1290, 1792, 1836:
+		return false
+	}
+	return true
 }
 
 // Close waits for the writes under way and closes the connections.

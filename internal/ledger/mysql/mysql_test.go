@@ -60,6 +60,12 @@ func TestProcessesShareALedgerInMariaDB(t *testing.T) {
 	})
 }
 
+func TestAnAnswerThatIsLostAtTheCommitIsNoSecondWriteInMariaDB(t *testing.T) {
+	t.Parallel()
+	ledgertest.RunLostAnswers(t, func(t testing.TB) string { return sqltest.MariaDB(t) },
+		func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger { return open(t, url, cfg).Ledger })
+}
+
 func TestManyProcessesThatStartAtOnceMakeOneSchema(t *testing.T) {
 	t.Parallel()
 	url := sqltest.MariaDB(t)

@@ -115,12 +115,19 @@ func again(err error) bool {
 	return false
 }
 
-// answered: the server itself refused and the connection is still there.
-// Class 57P says that the server ends the connection, 25P03 that it has.
+// answered: the server itself refused and the connection is of use. 57P01 to
+// 57P03 and 25P03 say that the server ends it; 25006 that the server is a standby
+// now, so another connection may find the new primary.
 func answered(err error) bool {
 	var pe *pgconn.PgError
-	return errors.As(err, &pe) && pe.Severity != "FATAL" && pe.Severity != "PANIC" &&
-		pe.Code != "57P01" && pe.Code != "57P02" && pe.Code != "57P03" && pe.Code != "25P03"
+	if !errors.As(err, &pe) || pe.Severity == "FATAL" || pe.Severity == "PANIC" {
+		return false
+	}
+	switch pe.Code {
+	case "57P01", "57P02", "57P03", "25P03", "25006":
+		return false
+	}
+	return true
 }
 
 // Close waits for the writes under way and closes the connections.

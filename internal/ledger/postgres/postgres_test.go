@@ -56,6 +56,12 @@ func TestProcessesShareALedgerInPostgres(t *testing.T) {
 	})
 }
 
+func TestAnAnswerThatIsLostAtTheCommitIsNoSecondWriteInPostgres(t *testing.T) {
+	t.Parallel()
+	ledgertest.RunLostAnswers(t, func(t testing.TB) string { return sqltest.Postgres(t) },
+		func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger { return open(t, url, cfg).Ledger })
+}
+
 func TestManyProcessesThatStartAtOnceMakeOneSchema(t *testing.T) {
 	t.Parallel()
 	url := sqltest.Postgres(t)

@@ -1,0 +1,112 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"evalq/tasks"
+)
+
+// asynqLease is how long Asynq's lease on a task is. While a worker has the task
+// it is made new every five seconds.
+const asynqLease = 30 * time.Second
+
+// abandoned lists the tasks whose lease has not been made new for a while, with
+// their messages.
+var abandoned = redis.NewScript(`
+local out = {}
+for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", ARGV[1], "LIMIT", 0, 500)) do
+	table.insert(out, id)
+	table.insert(out, redis.call("HGET", ARGV[2] .. id, "msg") or "")
+end
+return out`)
+
+// drop removes what is left of an active task, unless it has another message by
+// now.
+var drop = redis.NewScript(`
+if (redis.call("HGET", KEYS[1], "msg") or "") ~= ARGV[2] then
+	return 0
+end
+redis.call("LREM", KEYS[2], 0, ARGV[1])
+redis.call("ZREM", KEYS[3], ARGV[1])
+redis.call("DEL", KEYS[1])
+return 1`)
+
+// sweepBroken takes tasks out of Asynq that it cannot do anything with: a worker
+// took one, and its message was gone or could not be read. Asynq leaves the
+// first kind active for ever, and one of the second keeps it from recovering any
+// task of any queue.
+func (r *Relay) sweepBroken(ctx context.Context) error {
+	for _, p := range tasks.Priorities() {
+		prefix, queue := r.keys(p), r.cfg.Namespace.Queue(p)
+		before := time.Now().Add(asynqLease - r.every.begin).Unix()
+		found, err := abandoned.Run(ctx, r.rdb, []string{prefix + "lease"}, before, prefix+"t:").StringSlice()
+		if err != nil {
+			return fmt.Errorf("relay: read leases of %s: %w", p, err)
+		}
+		for i := 0; i+1 < len(found); i += 2 {
+			if reason := broken(queue, found[i], found[i+1]); reason != "" {
+				if err := r.setAside(ctx, brokenTask{queue, found[i], reason, []byte(found[i+1])}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// broken says why Asynq can do nothing with a task; empty when it can.
+func broken(queue, id, body string) (reason string) {
+	if body == "" {
+		return reasonGone
+	}
+	m, ok := readMessage([]byte(body))
+	switch {
+	case !ok:
+		return reasonUnreadable
+	case m.id != id || m.queue != queue:
+		return reasonAnother
+	}
+	return ""
+}
+
+// setAside delivers a job of ours again, keeps what is not in the ledger, and
+// removes the rest.
+func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
+	ours, err := r.deliverUnbegun(ctx, q.id)
+	if err != nil {
+		return err
+	}
+	if !ours || len(q.body) > 0 {
+		if err := r.quarantine(ctx, q); err != nil {
+			return err
+		}
+	}
+	prefix := "asynq:{" + q.queue + "}:"
+	keys := []string{prefix + "t:" + q.id, prefix + "active", prefix + "lease"}
+	if err := drop.Run(ctx, r.rdb, keys, q.id, q.body).Err(); err != nil {
+		return fmt.Errorf("relay: remove task %s: %w", q.id, err)
+	}
+	return nil
+}
+
+// deliverUnbegun delivers the job of a task again that a worker took and cannot
+// have begun; its lease says for how long. Ours says whether the task is of a job
+// in the ledger.
+func (r *Relay) deliverUnbegun(ctx context.Context, id string) (ours bool, err error) {
+	job, delivery, err := tasks.ParseTaskID(id)
+	if err != nil {
+		return false, nil
+	}
+	if _, err := r.ledger.Get(ctx, job); err != nil {
+		if errors.Is(err, tasks.ErrNotFound) {
+			err = nil
+		}
+		return false, err
+	}
+	return true, r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on")
+}
