@@ -67,6 +67,7 @@ type Relay struct {
 	client *asynq.Client
 	queues map[tasks.Priority]*queue
 	epoch  string
+	run    string               // what Redis calls the present run of its server; empty if it does not say
 	taken  map[string]time.Time // active tasks, and when each was first seen so
 	leads  bool                 // this relay does what one does for all
 	away   bool                 // the ledger could not be reached
