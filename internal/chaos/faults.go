@@ -10,11 +10,11 @@ import (
 // struck is a fault that was carried out, or could not be.
 type struck struct {
 	fault
-	at     int64    // milliseconds since 1970
-	worker string   // the worker that it hit alone, or empty
-	target string   // in words
-	after  int      // jobs that were finished by then
-	dead   []string // workers that earlier faults had ended
+	at     int64            // milliseconds since 1970
+	worker string           // the worker that it hit alone, or empty
+	target string           // in words
+	after  int              // jobs that were finished by then
+	dead   map[string]int64 // workers that earlier faults had ended, and when
 	note   string
 	undone string // why it was not carried out
 }
@@ -22,7 +22,7 @@ type struck struct {
 // prey are the nodes of which a fault hits one.
 var prey = map[kind]string{
 	workerKilled: "worker", apiKilled: "api", relayKilled: "relay", processKilled: whole,
-	workerCut: "worker", workerFrozen: "worker",
+	workerCut: "worker", workerFrozen: "worker", workerDead: "worker", apiDead: "api",
 }
 
 // strike carries a fault out and returns when it is over. It hits work that is
@@ -55,6 +55,9 @@ func (w *world) carryOut(ctx context.Context, s *struck, n *node) error {
 		return errors.Join(n.signal(freeze), pause(ctx, s.lasts), n.signal(thaw))
 	case workerCut:
 		return w.during(ctx, s.lasts, weather{silent: true}, n.ledger)
+	case workerDead, apiDead:
+		n.ledger.deaden()
+		return nil
 	case redisKilled:
 		return errors.Join(w.redis.Kill(), pause(ctx, s.lasts), w.redis.Restart(ctx))
 	case serverKilled:

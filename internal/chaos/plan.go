@@ -25,6 +25,8 @@ const (
 	apiLossy      kind = "replies of the API lost"
 	workerCut     kind = "worker cut off from the ledger"
 	workerFrozen  kind = "worker frozen for a while"
+	workerDead    kind = "worker's connections to the ledger dead"
+	apiDead       kind = "API's connections to the ledger dead"
 	serverKilled  kind = "SQL server killed"
 	ledgerFull    kind = "ledger full"
 )
@@ -50,8 +52,10 @@ var plans = []struct {
 	{ledgerLossy, 2, 1, 0, 0, time.Second, 3 * time.Second},
 	{commitsLost, 3, 1, 0, 0, time.Second, 3 * time.Second},
 	{apiLossy, 2, 1, 2, 1, time.Second, 3 * time.Second},
-	{workerCut, 2, 0, 0, 0, 11 * time.Second, 14 * time.Second},
+	{workerCut, 2, 0, 0, 0, 15 * time.Second, 18 * time.Second},
 	{workerFrozen, 2, 0, 1, 0, 11 * time.Second, 14 * time.Second},
+	{workerDead, 2, 0, 0, 0, 0, 1},
+	{apiDead, 1, 0, 0, 0, 0, 1},
 	{serverKilled, 2, 0, 0, 0, 300 * time.Millisecond, 2 * time.Second},
 	{ledgerFull, 1, 1, 1, 1, 2 * time.Second, 4 * time.Second},
 }

@@ -42,6 +42,7 @@ type link struct {
 	gone           chan struct{}
 	once           sync.Once
 	commit         atomic.Bool // a COMMIT went up and its reply has not come down
+	dead           atomic.Bool // open at both ends, and nothing passes any more
 }
 
 func (l *link) cut() {
@@ -96,6 +97,16 @@ func (p *proxy) set(w weather) {
 	p.mu.Unlock()
 	for _, l := range cut {
 		l.cut()
+	}
+}
+
+// deaden leaves the connections that are there open and lets nothing through them
+// for good, as when the way between two machines has moved.
+func (p *proxy) deaden() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.dead.Store(true)
 	}
 }
 
@@ -197,6 +208,10 @@ func (p *proxy) pump(l *link, from, to net.Conn, replies bool) {
 
 // pass waits until a piece may go on. False swallows it and ends the link.
 func (p *proxy) pass(l *link, piece []byte, reply bool) bool {
+	if l.dead.Load() {
+		<-l.gone
+		return false
+	}
 	w, changed := p.look()
 	for w.silent {
 		select {

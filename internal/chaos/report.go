@@ -57,8 +57,7 @@ type Report struct {
 type FaultRow struct {
 	Fault string `json:"fault"`
 	Done  int    `json:"done"`
-	// Hit is how many running attempts they struck: with a fault of one worker,
-	// those that it lost.
+	// Hit is how many running attempts they struck.
 	Hit     int      `json:"hit"`
 	Longest int64    `json:"longest_recovery_ms"`
 	Undone  string   `json:"not_done,omitempty"` // why

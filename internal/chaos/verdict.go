@@ -152,11 +152,13 @@ func (r *Report) countCalls(e evidence) {
 
 func clock(ms int64) string { return time.UnixMilli(ms).UTC().Format("15:04:05.000") }
 
-// signs are the moments at which a job is seen to go on, by job, in order.
+// signs are the moments at which a job is seen to go on, by job, in order: it
+// began to run, stored an answer, or came to an end of some kind. That it was
+// given back to the queue is none.
 func signs(rec *record) map[string][]int64 {
 	out := map[string][]int64{}
 	for _, ev := range rec.events {
-		if !strings.HasPrefix(ev.why, paidAgain) {
+		if ev.to != tasks.Accepted && ev.to != tasks.Queued && !strings.HasPrefix(ev.why, paidAgain) {
 			out[ev.job] = append(out[ev.job], ev.at)
 		}
 	}
@@ -176,10 +178,6 @@ func signs(rec *record) map[string][]int64 {
 // longest of all, and of the jobs of killed workers.
 func rows(e evidence, longest, worker *Recovery) []FaultRow {
 	sign := signs(e.record)
-	byJob := map[string][]attemptRow{}
-	for _, a := range e.record.attempts {
-		byJob[a.job] = append(byJob[a.job], a)
-	}
 	var out []FaultRow
 	for i, s := range e.struck {
 		s.dead = deadBy(e.struck[:i])
@@ -202,7 +200,7 @@ func rows(e evidence, longest, worker *Recovery) []FaultRow {
 				continue
 			}
 			row.Hit++
-			rec := Recovery{Fault: s.target, Job: a.job, MS: s.recovery(a, byJob[a.job], sign[a.job])}
+			rec := Recovery{Fault: s.target, Job: a.job, MS: s.recovery(sign[a.job])}
 			row.Longest = max(row.Longest, rec.MS)
 			if rec.MS > longest.MS {
 				*longest = rec
@@ -216,13 +214,13 @@ func rows(e evidence, longest, worker *Recovery) []FaultRow {
 	return out
 }
 
-// deadBy names the workers that faults have ended or stopped. What they had is on
+// deadBy gives the workers that faults have ended, and when. What they had is on
 // record as running until that is noticed, and no later fault hits it.
-func deadBy(before []struck) []string {
-	var out []string
+func deadBy(before []struck) map[string]int64 {
+	out := map[string]int64{}
 	for _, s := range before {
-		if s.ends() {
-			out = append(out, s.worker)
+		if s.kind == workerKilled || s.kind == processKilled || s.kind == workerDead {
+			out[s.worker] = s.at
 		}
 	}
 	return out
@@ -241,34 +239,23 @@ func order(fault string) int {
 // hit reports whether an attempt was at work when the fault struck, where it
 // struck.
 func (s struck) hit(a attemptRow) bool {
-	if slices.Contains(s.dead, a.worker) || a.started > s.at || a.finished != 0 && a.finished <= s.at {
+	if died, dead := s.dead[a.worker]; dead && a.started <= died {
 		return false
 	}
-	return !s.ends() || a.worker == s.worker && a.outcome == "lost"
+	if a.started > s.at || a.finished != 0 && a.finished <= s.at {
+		return false
+	}
+	return !s.alone() || a.worker == s.worker
 }
 
-// ends reports whether the fault takes the attempts that it hits from their
-// worker.
-func (s struck) ends() bool {
-	switch s.kind {
-	case workerKilled, processKilled, workerCut, workerFrozen:
-		return s.worker != ""
-	}
-	return false
+// alone reports whether the fault hits one worker's attempts only.
+func (s struck) alone() bool {
+	role, one := prey[s.kind]
+	return one && (role == "worker" || role == whole)
 }
 
-// recovery is how long it took until the job went on: until its next attempt
-// when this one was lost, else until anything of it was stored. 0 if it never
-// did.
-func (s struck) recovery(a attemptRow, all []attemptRow, signs []int64) int64 {
-	if s.ends() {
-		for _, next := range all {
-			if next.number > a.number {
-				return next.started - s.at
-			}
-		}
-		return 0
-	}
+// recovery is how long it took until the job went on. 0 if it never did.
+func (s struck) recovery(signs []int64) int64 {
 	for _, at := range signs {
 		if at > s.at {
 			return at - s.at
