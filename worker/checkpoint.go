@@ -74,11 +74,21 @@ func MadeBy(ctx context.Context, judge string) {
 	}
 }
 
+// Ref names the attempt at work in ctx: for logs, and for those who keep account
+// of the calls that it pays for. Outside a worker it is the zero Ref.
+func Ref(ctx context.Context) tasks.Ref {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return tasks.Ref{}
+	}
+	return a.job.Ref()
+}
+
 func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.RawMessage, bool, error) {
 	if key == "" || len(key) > 500 {
 		return nil, false, fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))
 	}
-	c, err := a.s.ledger.ClaimStep(ctx, a.fence, scope, key)
+	c, err := a.claim(ctx, scope, key)
 	if err := a.alive(err); err != nil {
 		return nil, false, err
 	}
@@ -101,6 +111,20 @@ func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.Ra
 	// The step is paid for: store it even when the job is to stop.
 	err = a.persist(func(ctx context.Context) error { return a.s.ledger.SaveStep(ctx, a.fence, scope, key, value) })
 	return value, false, a.alive(err)
+}
+
+// claim asks for a step. A claim whose answer was long on its way, because the
+// network stalled or this process was stopped, may be another attempt's by now,
+// and the step paid for: then it asks again before it pays.
+func (a *attempt) claim(ctx context.Context, scope, key string) (tasks.Checkpoint, error) {
+	for range claimTries {
+		asked := time.Now()
+		c, err := a.s.ledger.ClaimStep(ctx, a.fence, scope, key)
+		if err != nil || c.Done || c.Taken || time.Since(asked) < a.s.fresh {
+			return c, err
+		}
+	}
+	return tasks.Checkpoint{}, fmt.Errorf("worker: the ledger takes over %s for each answer: %w", a.s.fresh, tasks.ErrUnavailable)
 }
 
 func (a *attempt) pay(ctx context.Context, fn Step) (json.RawMessage, error) {

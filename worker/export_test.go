@@ -1,6 +1,13 @@
 package worker
 
-import "github.com/hibiken/asynq"
+import (
+	"time"
+
+	"github.com/hibiken/asynq"
+)
 
 // AsynqConfig is what s runs Asynq with.
 func (s *Server) AsynqConfig() asynq.Config { return s.asynqConfig() }
+
+// SetFresh sets how old the answer to a claim may be.
+func (s *Server) SetFresh(d time.Duration) { s.fresh = d }

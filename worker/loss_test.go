@@ -193,3 +193,93 @@ func TestAStopInTheMiddleKeepsWhatWasPaidFor(t *testing.T) {
 		t.Fatalf("steps were paid %d and %d times; %d charged, %d deaths", first.Load(), second.Load(), got.Charged, got.Deaths)
 	}
 }
+
+// hush is a ledger whose answers to Begin come as the test says.
+type hush struct {
+	worker.Ledger
+	errs  []error // of the first answers, which are lost
+	mu    sync.Mutex
+	begun int
+}
+
+func (h *hush) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
+	h.mu.Lock()
+	n := h.begun
+	h.begun++
+	h.mu.Unlock()
+	if n > 0 && n < len(h.errs) { // it could not even be asked
+		return tasks.Claim{}, h.errs[n]
+	}
+	claim, err := h.Ledger.Begin(ctx, d)
+	if n < len(h.errs) {
+		return tasks.Claim{}, h.errs[n]
+	}
+	return claim, err
+}
+
+func TestAnAttemptWhoseBeginningWasNotAnsweredRunsAtOnceThoughTheLedgerIsAwayMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var c tally
+	w.cfg.Handlers[kind] = c.handler
+	l := &hush{Ledger: w.ledger.Ledger, errs: []error{tasks.ErrOutcomeUnknown, tasks.ErrUnavailable, tasks.ErrUnavailable}}
+	s, err := worker.New(w.rdb, l, &w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.background(s.Run)
+	j := w.submit(1)
+	c.wantOnce(w, []tasks.Job{j})
+	if a := w.attempts(j.ID); len(a) != 1 {
+		t.Errorf("it took %d attempts", len(a))
+	}
+}
+
+// stalled is a ledger whose answer to the first claim stays away until the test
+// lets it through.
+type stalled struct {
+	worker.Ledger
+	claimed, through chan struct{}
+	once             sync.Once
+}
+
+func (s *stalled) ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
+	c, err := s.Ledger.ClaimStep(ctx, f, scope, name)
+	s.once.Do(func() {
+		close(s.claimed)
+		<-s.through
+	})
+	return c, err
+}
+
+func TestAWorkerThatLearnsLateOfItsClaimDoesNotPayForWhatAnotherHasPaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var paid atomic.Int64
+	handler := func(ctx context.Context, _ tasks.Job) (json.RawMessage, error) {
+		return worker.Checkpoint(ctx, "step", func(context.Context) (json.RawMessage, error) { return answer(paid.Add(1)), nil })
+	}
+	w.cfg.Handlers[kind] = handler
+	w.cfg.Slots = 1
+	l := &stalled{Ledger: w.ledger.Ledger, claimed: make(chan struct{}), through: make(chan struct{})}
+	first, err := worker.New(w.rdb, l, &w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.SetFresh(time.Nanosecond)
+	stop := w.background(first.Run)
+	j := w.submit(1)
+	<-l.claimed
+	if _, err := w.ledger.Bury(t.Context(), first.ID()); err != nil {
+		t.Fatal(err)
+	}
+	w.serve(handler)
+	w.await(j.ID, tasks.Succeeded)
+	close(l.through)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := paid.Load(); n != 1 {
+		t.Errorf("the step was paid for %d times", n)
+	}
+}

@@ -90,9 +90,13 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 // begin asks the ledger until it answers, when the answer was lost: an attempt
 // may be on record that nobody runs.
 func (s *Server) begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
+	unknown := false
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
-		if !errors.Is(err, tasks.ErrOutcomeUnknown) || !lull(ctx, s.writing, wait) {
+		unknown = unknown || errors.Is(err, tasks.ErrOutcomeUnknown)
+		// That a later question could not be asked does not answer the first one.
+		open := errors.Is(err, tasks.ErrOutcomeUnknown) || unknown && errors.Is(err, tasks.ErrUnavailable)
+		if !open || !lull(ctx, s.writing, wait) {
 			return claim, err
 		}
 		d.Again = !s.works(d.Job)

@@ -30,6 +30,10 @@ const (
 	strayEvery  = 5 * time.Second
 	strayAfter  = time.Minute // an attempt that was begun is known here by then; above a commit's longest time
 	returnGrace = 10 * time.Second
+	// freshFor is how old the answer to a claim may be: well below the time after
+	// which a worker that shows no life is given up.
+	freshFor   = 3 * time.Second
+	claimTries = 5
 )
 
 // Server takes tasks from the three queues. Make one with New.
@@ -39,6 +43,7 @@ type Server struct {
 	rdb    redis.UniversalClient
 	id     string
 	slots  chan struct{} // one token a handler that has not returned
+	fresh  time.Duration // freshFor, but in tests
 
 	draining atomic.Bool
 
@@ -71,7 +76,7 @@ func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: c, ledger: l, rdb: rdb, id: "w" + tasks.NewID(time.Now()),
-		slots: make(chan struct{}, c.Slots), active: map[tasks.Fence]*attempt{}, jammed: make(chan struct{}),
+		slots: make(chan struct{}, c.Slots), active: map[tasks.Fence]*attempt{}, jammed: make(chan struct{}), fresh: freshFor,
 	}
 	s.writing, s.endWriting = context.WithCancel(context.Background())
 	return s, nil

@@ -15,6 +15,7 @@ import (
 	"evalq/dashboard"
 	"evalq/internal/api"
 	"evalq/internal/config"
+	"evalq/internal/evaluation"
 	"evalq/internal/ledger"
 	"evalq/internal/relay"
 	"evalq/internal/service"
@@ -56,6 +57,16 @@ type Extras struct {
 	Policies func(tasks.Kind) tasks.Policy
 	// Suggested is dashboard.Config.Suggested.
 	Suggested func(reportID int64) (doc []byte, ok bool)
+	// Judge evaluates answers. Defaults to the offline judge.
+	Judge evaluation.Judge
+	// Opened is told of the ledger once it is open. Defaults to nobody.
+	Opened func(Database)
+}
+
+// Database runs statements of its own kind on the connection that a ledger
+// writes through.
+type Database interface {
+	Exec(ctx context.Context, statement string) error
 }
 
 // App is evalq in one process, or the roles of it that this process has. Open acquires everything, Run serves,
@@ -93,6 +104,9 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	if a.ledger, err = openStore(ctx, cfg, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait}, log); err != nil {
 		return nil, err
 	}
+	if x.Opened != nil {
+		x.Opened(a.ledger)
+	}
 	if a.engine, err = openCarrier(ctx, cfg, log); err != nil {
 		return nil, err
 	}
@@ -106,7 +120,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 			return nil, err
 		}
 	}
-	handlers, err := evaluators(a.ledger.Ledger, x.Handlers)
+	handlers, err := evaluators(a.ledger.Ledger, x.Judge, x.Handlers)
 	if err != nil {
 		return nil, err
 	}

@@ -15,8 +15,10 @@ import (
 
 // evaluators are the handlers of the two built-in kinds, and what a platform
 // adds to them or puts in their place.
-func evaluators(store *ledger.Ledger, more map[tasks.Kind]worker.Handler) (map[tasks.Kind]worker.Handler, error) {
-	judge := rubric.New()
+func evaluators(store *ledger.Ledger, judge evaluation.Judge, more map[tasks.Kind]worker.Handler) (map[tasks.Kind]worker.Handler, error) {
+	if judge == nil {
+		judge = rubric.New()
+	}
 	s, err := evaluation.NewService(store, judge, steps{}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("app: evaluation: %w", err)

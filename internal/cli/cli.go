@@ -67,7 +67,7 @@ func (p *program) root() *cobra.Command {
 		p.demo(), p.serve(),
 		p.submit(), p.get(), p.list(), p.retry(), p.cancel(), p.imports(),
 		p.backup(), p.restore(), p.purge(), p.erase(),
-		p.bench(), p.doctor(), p.version(),
+		p.bench(), p.chaos(), p.doctor(), p.version(),
 	)
 	return root
 }

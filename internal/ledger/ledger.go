@@ -155,6 +155,15 @@ func (l *Ledger) Ready(ctx context.Context) error {
 // Now is the time on the ledger's clock, which all its processes share.
 func (l *Ledger) Now() time.Time { return l.now() }
 
+// Exec runs one statement of the database's own kind, such as a PRAGMA, on the
+// connection that writes: for experiments with a database that refuses to write.
+func (l *Ledger) Exec(ctx context.Context, statement string) error {
+	return l.w.do(ctx, func(t *txn) error {
+		_, err := t.exec(statement)
+		return err
+	})
+}
+
 // setMeta keeps one named value of the ledger as a whole.
 func (t *txn) setMeta(name, value string) error {
 	n, err := t.changed(`UPDATE evalq_meta SET value = ? WHERE name = ?`, value, name)

@@ -41,12 +41,15 @@ func (l *Ledger) Unhold(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// waitingFor leaves out jobs that went on for the same reason a moment ago: those
-// wait for something else.
+// unholds is how often in a minute a job is sent on its way because what it waits
+// for is there. One that comes back more often waits for something else.
+const unholds = 5
+
+// waitingFor lists the held jobs whose need is met.
 func (l *Ledger) waitingFor(ctx context.Context, hold tasks.Hold, need, why string) ([]int64, error) {
 	rows, err := l.rows(ctx, `SELECT j.seq FROM evalq_jobs j WHERE j.state = 'held' AND j.hold = ? AND `+need+`
-		AND NOT EXISTS (SELECT 1 FROM evalq_events e WHERE e.job_id = j.id AND e.why = ? AND e.at > ?) LIMIT ?`,
-		hold, why, ms(l.now().Add(-time.Minute)), feedChunk)
+		AND (SELECT count(*) FROM evalq_events e WHERE e.job_id = j.id AND e.who = 'relay' AND e.why = ? AND e.at > ?) < ? LIMIT ?`,
+		hold, why, ms(l.now().Add(-time.Minute)), unholds, feedChunk)
 	if err != nil {
 		return nil, readError("held jobs", err)
 	}

@@ -38,8 +38,8 @@ func ownedBy(n tasks.Namespace, epoch, ledger string) error {
 	return fmt.Errorf("relay: this ledger is %s, the other one %.40q: %w. If that ledger is gone for good, delete the key %q in Redis and start again", ledger, owner, ErrOtherLedger, n.Key(epochKey))
 }
 
-// checkEpoch notices that Redis was wiped, by a key that only the relay writes,
-// and then hands everything out again.
+// checkEpoch notices that Redis was wiped, by a key that only the relay writes, or
+// that another run of it answers. Then it looks through everything.
 func (r *Relay) checkEpoch(ctx context.Context) error {
 	key := r.cfg.Namespace.Key(epochKey)
 	have, err := r.rdb.Get(ctx, key).Result()
@@ -49,10 +49,13 @@ func (r *Relay) checkEpoch(ctx context.Context) error {
 	if err := ownedBy(r.cfg.Namespace, have, r.ledger.ID()); err != nil {
 		return err
 	}
-	if have != "" && have == r.epoch {
+	run := r.runID(ctx)
+	switch {
+	case have != "" && have == r.epoch && run == r.run:
 		return nil
-	}
-	if r.epoch != "" {
+	case have != "" && have == r.epoch:
+		r.cfg.Logger.Info("Redis was started again, or another one has taken its place; what it lost is delivered again")
+	case r.epoch != "":
 		r.cfg.Logger.Warn("Redis was wiped; its tasks are delivered again from the ledger")
 	}
 	if err := r.reconcile(ctx, 0); err != nil {
@@ -66,8 +69,24 @@ func (r *Relay) checkEpoch(ctx context.Context) error {
 			return err
 		}
 	}
-	r.epoch = have
+	r.epoch, r.run = have, run
 	return nil
+}
+
+// runID names the present run of the server. After a crash, and on a replica that
+// takes over, the last writes may be missing while the epoch is there. A Redis
+// that does not say is looked through at the usual pace.
+func (r *Relay) runID(ctx context.Context) string {
+	info, err := r.rdb.Info(ctx, "server").Result()
+	if err != nil {
+		return r.run
+	}
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
+			return strings.TrimSpace(id)
+		}
+	}
+	return ""
 }
 
 // mark writes an epoch unless another relay did so just now.

@@ -71,6 +71,7 @@ type Relay struct {
 	client *asynq.Client
 	queues map[tasks.Priority]*queue
 	epoch  string
+	run    string               // what Redis calls the present run of its server; empty if it does not say
 	taken  map[string]time.Time // active tasks, and when each was first seen so
 	leads  bool                 // this relay does what one does for all
 	away   bool                 // the ledger could not be reached
@@ -236,6 +237,7 @@ func (r *Relay) chief(ctx context.Context, what string, duty func(context.Contex
 // recover and unhold need no Redis, so they do not wait for it.
 func (r *Relay) recover(ctx context.Context) {
 	if !r.leads {
+		r.noteLedger(ctx, r.ledger.Observe(ctx))
 		return
 	}
 	lost, err := r.ledger.Recover(ctx)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"evalq/internal/redistest"
 	"evalq/tasks"
 )
 
@@ -81,4 +82,24 @@ func TestABusyQueueDoesNotKeepTheOthersWaiting(t *testing.T) {
 	default:
 		t.Fatal("the relay did not wake itself for the rest")
 	}
+}
+
+func TestWhatACrashOfRedisLostIsDeliveredAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, redistest.WithAOF())
+	every := brisk
+	every.verify = time.Hour
+	w.run(every)
+	ids := w.acceptMany(1, 1, 3)
+	for _, id := range ids {
+		w.awaitTask(tasks.TaskID(id, 1), "pending")
+	}
+	// The epoch is there, the last task is not: as after a crash between two
+	// writes to disk.
+	w.must(w.insp.DeleteTask("default", tasks.TaskID(ids[2], 1)))
+	w.must(w.rdb.ConfigSet(t.Context(), "appendfsync", "always").Err())
+	w.must(w.rdb.Set(t.Context(), "synced", 1, 0).Err())
+	w.redis.Kill()
+	w.redis.Restart()
+	w.awaitTask(tasks.TaskID(ids[2], 1), "pending")
 }

@@ -58,9 +58,10 @@ func (m mariadb) prepare(ctx context.Context, s *Server) error {
 	// Only a loss of power while the folder is made could tell the difference.
 	args = append(args, redoLog, "--loose-debug-no-sync")
 	if m.installer == "" {
-		return s.tool(ctx, m.binary, append(args, "--initialize-insecure")...)
+		return s.tool(ctx, m.binary, append(append(args, "--initialize-insecure"), s.cfg.InitArgs...)...)
 	}
-	return s.tool(ctx, m.installer, append(args, "--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal")...)
+	args = append(args, "--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal")
+	return s.tool(ctx, m.installer, append(args, s.cfg.InitArgs...)...)
 }
 
 // redoLog keeps the data folder small: the default is written in full at once.

@@ -55,9 +55,11 @@ func (p postgres) prepare(ctx context.Context, s *Server) error {
 	if err := give(secret, s.user); err != nil {
 		return err
 	}
-	return s.tool(ctx, filepath.Join(filepath.Dir(p.binary), "initdb"),
+	args := []string{
 		"--pgdata", s.path(dataName), "--username", userName, "--pwfile", secret, "--auth", "scram-sha-256",
-		"--locale", "C", "--encoding", "UTF8", "--no-sync")
+		"--locale", "C", "--encoding", "UTF8", "--no-sync",
+	}
+	return s.tool(ctx, filepath.Join(filepath.Dir(p.binary), "initdb"), append(args, s.cfg.InitArgs...)...)
 }
 
 func (p postgres) command(s *Server) (string, []string) {

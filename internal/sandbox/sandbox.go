@@ -45,6 +45,9 @@ type Config struct {
 	// Args come last on the server's command line, so they win over ours.
 	// Defaults to none.
 	Args []string
+	// InitArgs come last on the command line that makes a database's data
+	// folder. Defaults to none.
+	InitArgs []string
 }
 
 // Server is a running server that belongs to the caller. Its methods may be
@@ -84,6 +87,7 @@ func start(ctx context.Context, p program, cfg *Config, tcp bool, user *account)
 	if cfg != nil {
 		s.cfg = *cfg
 		s.cfg.Args = append([]string(nil), cfg.Args...)
+		s.cfg.InitArgs = append([]string(nil), cfg.InitArgs...)
 	}
 	defer func() {
 		if err != nil {
