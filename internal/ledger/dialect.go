@@ -57,12 +57,15 @@ func Postgres() Dialect {
 }
 
 // MySQL is the dialect of MySQL 8 and of MariaDB from 10.6 on, the first with
-// SKIP LOCKED.
+// SKIP LOCKED. Its session gives up as that of PostgreSQL does.
 func MySQL() Dialect {
 	return Dialect{
 		Name: "mysql", Begin: "START TRANSACTION",
 		Session: []string{
 			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION innodb_lock_wait_timeout = 5",
+			// MariaDB reads what is in the comment and ends idle transactions; MySQL
+			// can only end connections that are idle, whatever they do.
+			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 10",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,6 +20,10 @@ import (
 
 // readers bounds the connections that read beside the one that writes.
 const readers = 8
+
+// idleFor is how long one of them is kept that nobody uses. When the server has
+// gone without a word, each that is left takes a read to find out.
+const idleFor = 20 * time.Second
 
 // DB is an open ledger and its connections.
 type DB struct {
@@ -51,6 +56,7 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	d.write.SetMaxOpenConns(2)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
+	d.read.SetConnMaxIdleTime(idleFor)
 	if err := d.write.PingContext(ctx); err != nil {
 		return nil, unreachable(err)
 	}
