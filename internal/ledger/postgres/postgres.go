@@ -25,6 +25,10 @@ const readers = 8
 // gone without a word, each that is left takes a read to find out.
 const idleFor = 20 * time.Second
 
+// connectTimeout is for one host of the URL that does not say connect_timeout: of
+// several, one that gives no answer must leave time for the next.
+const connectTimeout = 5 * time.Second
+
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger
@@ -45,6 +49,9 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	}
 	if conf.RuntimeParams["application_name"] == "" {
 		conf.RuntimeParams["application_name"] = "evalq"
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = connectTimeout
 	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	defer func() {
