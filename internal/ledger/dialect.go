@@ -104,18 +104,39 @@ func (d *Dialect) sql(query string) string {
 }
 
 // plain turns arguments into what every driver takes for every column: flags
-// are numbers in all three schemas.
+// are numbers in all three schemas, and text is text.
 func plain(args []any) []any {
 	for i, a := range args {
-		if b, ok := a.(bool); ok {
+		switch a := a.(type) {
+		case bool:
 			n := int64(0)
-			if b {
+			if a {
 				n = 1
 			}
 			args[i] = n
+		case string:
+			args[i] = legible(a)
 		}
 	}
 	return args
+}
+
+// legible is text that every database takes: what other programs say may be no
+// UTF-8, and PostgreSQL has no NUL. A refused message would keep its attempt from
+// ever ending.
+func legible(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// fits is s cut to n characters.
+func fits(s string, n int) string {
+	for at := range s {
+		if n == 0 {
+			return s[:at]
+		}
+		n--
+	}
+	return s
 }
 
 // list is n placeholders for IN (…).
