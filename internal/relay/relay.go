@@ -69,6 +69,7 @@ type Relay struct {
 	epoch  string
 	taken  map[string]time.Time // active tasks, and when each was first seen so
 	leads  bool                 // this relay does what one does for all
+	aside  time.Time            // when it last let another lead
 	away   bool                 // the ledger could not be reached
 	down   backoff
 	every  rhythm
@@ -182,6 +183,10 @@ func (r *Relay) Run(ctx context.Context) error {
 // because nobody may have for a while. Renewing it is a write: a ledger that
 // takes none has nobody look for lost workers, who could not have beaten.
 func (r *Relay) lead(ctx context.Context) {
+	if r.stepAside(ctx) {
+		r.leads = false
+		return
+	}
 	led := r.leads
 	var err error
 	r.leads, err = r.ledger.Lead(ctx, r.id)
