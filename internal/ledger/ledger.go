@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"evalq/tasks"
@@ -69,8 +70,9 @@ type Ledger struct {
 	read    *sql.DB
 	id      string
 	notices notices
-	watch   watch // of the workers
-	lease   watch // of the relay that leads
+	watch   watch    // of the workers
+	lease   watch    // of the relay that leads
+	joined  sync.Map // the workers of this process, by id
 }
 
 // New takes a database whose schema is up to date: write is used through one

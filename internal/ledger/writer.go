@@ -20,6 +20,9 @@ const maxBatch = 256
 // writeTimeout bounds one commit. A disk that takes longer is broken.
 const writeTimeout = 30 * time.Second
 
+// beginTimeout bounds the first word on a connection, and making a new one.
+const beginTimeout = 15 * time.Second
+
 // refusal is an error that a write returns before it has changed anything. It
 // goes to its caller and leaves the batch alone.
 type refusal struct{ err error }
@@ -244,18 +247,18 @@ var (
 // transact runs the batch between the dialect's BEGIN and COMMIT on the
 // writer's own connection, on which its statements stay prepared.
 func (w *writer) transact(batch []*write) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if err := w.begin(ctx); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
 	defer func() {
 		switch {
 		case err == nil:
 		case errors.Is(err, errBroken):
 			w.disconnect()
 		default:
-			if _, rerr := w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
+			if rerr := w.end("ROLLBACK"); rerr != nil {
 				w.disconnect()
 			}
 		}
@@ -263,9 +266,7 @@ func (w *writer) transact(batch []*write) (err error) {
 	if err := w.apply(ctx, batch); err != nil {
 		return w.broken(err)
 	}
-	// Without the deadline: a commit that is cut off may have happened, and a
-	// caller who is told otherwise would act on it.
-	if _, err := w.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
+	if err := w.end("COMMIT"); err != nil {
 		err = w.broken(unavailable("commit", err))
 		if errors.Is(err, errBroken) {
 			for _, op := range batch {
@@ -275,6 +276,21 @@ func (w *writer) transact(batch []*write) (err error) {
 		return err
 	}
 	return nil
+}
+
+// end says COMMIT or ROLLBACK, with a time of its own. A commit that is cut off may
+// have happened; a server that gives no answer is as good as a broken connection,
+// which is repeated. Where a caller would be told that nothing was stored, the
+// answer is waited for.
+func (w *writer) end(how string) error {
+	ctx := context.Background()
+	if w.dialect.Answered != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
+	}
+	_, err := w.conn.ExecContext(ctx, how)
+	return err
 }
 
 // broken marks an error that is not the database's answer.
@@ -287,21 +303,34 @@ func (w *writer) broken(err error) error {
 
 // begin opens a transaction, on a new connection when the one at hand has
 // broken since its last use. It also sets the clock by the database's.
-func (w *writer) begin(ctx context.Context) error {
+func (w *writer) begin() error {
 	var err error
 	for range 2 {
-		if err = w.connect(ctx); err != nil {
-			break
-		}
-		if _, err = w.conn.ExecContext(ctx, w.dialect.Begin); err == nil {
-			err = w.clock.sync(ctx, w.conn)
-		}
-		if err == nil {
+		var opened bool
+		if opened, err = w.open(); err == nil {
 			return nil
+		}
+		if !opened {
+			break
 		}
 		w.disconnect()
 	}
 	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
+}
+
+// open tries it once. Its time is its own: a connection that has fallen silent
+// takes all of it, and a new one may do at once. Opened says that there is a
+// connection.
+func (w *writer) open() (opened bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	defer cancel()
+	if err := w.connect(ctx); err != nil {
+		return false, err
+	}
+	if _, err := w.conn.ExecContext(ctx, w.dialect.Begin); err != nil {
+		return true, err
+	}
+	return true, w.clock.sync(ctx, w.conn)
 }
 
 func (w *writer) connect(ctx context.Context) error {

@@ -1,13 +1,9 @@
 package ledgertest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
-	"net/url"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,22 +29,27 @@ func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
 		"a worker that joins":   lostJoin,
 		"a retry and a cancel":  lostActs,
 		"a database gone after": lostForGood,
+
+		"a connection that falls silent inside a write": silentWrite,
+		"connections that fall silent when they idle":   silentReads,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newCutter(t, url(t))
 			clock := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 			w := &world{t: t, ctx: t.Context(), clock: clock}
-			w.Ledger = open(t, p.url, &ledger.Config{Build: "v1.2.3", Now: clock.Now, Jitter: func() float64 { return 0.5 }})
+			cfg := &ledger.Config{Build: "v1.2.3", Now: clock.Now, Jitter: func() float64 { return 0.5 }}
+			w.Ledger = open(t, p.url, cfg)
 			w.must(w.Join(w.ctx, tasks.Worker{ID: worker, Slots: 4}))
-			test(&cutWorld{w, p})
+			test(&cutWorld{w, p, func() *ledger.Ledger { return open(t, p.straight, cfg) }})
 		})
 	}
 }
 
 type cutWorld struct {
 	*world
-	p *cutter
+	p     *cutter
+	other func() *ledger.Ledger // of another process, which is not cut off
 }
 
 // lost runs do with the answer to its next commit lost, and fails when no commit
@@ -223,114 +224,5 @@ func lostForGood(w *cutWorld) {
 	}
 	if _, created, err := w.Accept(w.ctx, report(1, 2), "test"); err != nil || !created {
 		w.t.Fatalf("the other: created %v, %v", created, err)
-	}
-}
-
-// cutter is a proxy before the database. Armed, it lets the next commit through,
-// keeps the answer and cuts the connection. A commit is a COMMIT, or a request to
-// accept outside of a transaction, which is one by itself.
-type cutter struct {
-	url    string
-	target string
-	armed  atomic.Bool
-	closed atomic.Bool // it takes no new connections
-	cuts   atomic.Int64
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	open   map[net.Conn]bool
-}
-
-func newCutter(t testing.TB, raw string) *cutter {
-	t.Helper()
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &cutter{target: u.Host, open: map[net.Conn]bool{}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = l.Addr().String()
-	p.url = u.String()
-	p.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.wg.Go(func() { p.serve(c) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		p.mu.Lock()
-		for c := range p.open {
-			c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *cutter) track(c net.Conn, on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if on {
-		p.open[c] = true
-	} else {
-		delete(p.open, c)
-		c.Close()
-	}
-}
-
-func (p *cutter) serve(client net.Conn) {
-	p.track(client, true)
-	defer p.track(client, false)
-	if p.closed.Load() {
-		return
-	}
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	p.track(server, true)
-	defer p.track(server, false)
-	var mute atomic.Bool
-	p.wg.Go(func() { // what the server says
-		defer client.Close()
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			if mute.Load() {
-				return // the commit was answered, so it is done
-			}
-			if err == nil {
-				_, err = client.Write(buf[:n])
-			}
-			if err != nil {
-				return
-			}
-		}
-	})
-	buf := make([]byte, 64<<10)
-	inside := false // a transaction
-	for {
-		n, err := client.Read(buf)
-		if err != nil {
-			return
-		}
-		said := bytes.ReplaceAll(buf[:n], []byte("COMMITTED"), nil) // the isolation level
-		has := func(word string) bool { return bytes.Contains(said, []byte(word)) }
-		commits := has("COMMIT") || !inside && has(string(tasks.KindEvaluationReport))
-		inside = (inside || has("BEGIN") || has("START TRANSACTION")) && !has("COMMIT") && !has("ROLLBACK")
-		if commits && p.armed.CompareAndSwap(true, false) {
-			mute.Store(true)
-			p.cuts.Add(1)
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			return
-		}
 	}
 }

@@ -39,6 +39,7 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"an interview and a hold that miss each other are brought together", missedRelease},
 		{"an answer and a hold that miss each other are brought together", missedAnswer},
 		{"the time is the database's", databaseTime},
+		{"a worker whose row a database has lost is put on record again", lostRow},
 		{"many writers in each other's way keep every rule", crossfire},
 	} {
 		t.Run(c.name, func(t *testing.T) {
