@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -51,4 +52,18 @@ func spacedKeys(w *world) {
 			w.t.Fatalf("the step %q has the value %s, %v", name, c.Value, err)
 		}
 	}
+}
+
+// interviewGivenUp is for the race detector: the write goes on when its caller has
+// left.
+func interviewGivenUp(w *world) {
+	for i := range int64(100) {
+		ctx, cancel := context.WithCancel(w.ctx)
+		go cancel()
+		_, err := w.PutInterview(ctx, interview(1, i+1, "a"), "test")
+		if err != nil && !errors.Is(err, context.Canceled) {
+			w.t.Fatal(err)
+		}
+	}
+	w.put(interview(1, 1000, "a"))
 }
