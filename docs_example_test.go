@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,6 +39,42 @@ func Example() {
 	}
 	fmt.Println(job.State, job.Judge) // job.Result is the report as JSON
 	// Output: succeeded offline/1
+}
+
+// A program with the ledger in its own database. It is compiled and not run,
+// since there is no such database here.
+func Example_yourTransaction() {
+	ctx := context.Background()
+	const url = "mysql://platform@127.0.0.1/platform"
+	c, err := client.Open(ctx, url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	db, err := sql.Open("mysql", "platform@tcp(127.0.0.1)/platform")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	if err := finishInterview(ctx, db, c); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// finishInterview is the transaction that README shows.
+func finishInterview(ctx context.Context, db *sql.DB, c *client.Client) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "UPDATE interviews SET finished = 1 WHERE id = ?", 42); err != nil {
+		return err
+	}
+	if _, err := c.SubmitTx(ctx, tx, tasks.EvaluationReport{UserID: 7, ReportID: 42}); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // A program that serves a kind of its own, as README shows it.

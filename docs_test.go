@@ -12,6 +12,7 @@ import (
 
 	"evalq/internal/cli"
 	"evalq/internal/config"
+	"evalq/internal/doctor"
 	"evalq/tasks"
 )
 
@@ -131,6 +132,32 @@ func TestTheErrorClassesInOperationsAreThoseOfTheProgram(t *testing.T) {
 		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", c, effect(c), c.Sentence("en", false)))
 	}
 	wantLines(t, "docs/operations.md", want)
+}
+
+func TestTheChecksOfTheDoctorInOperationsAreThoseOfTheProgram(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, c := range doctor.Checks() {
+		made := "not at a start"
+		switch {
+		case c.Start:
+			made = "always"
+		case c.Deep:
+			made = "with `--deep`"
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", c.Name, c.Looks, made))
+	}
+	wantLines(t, "docs/operations.md", want)
+	_, section, _ := strings.Cut(read(t, "docs/operations.md"), "### The doctor")
+	section, _, _ = strings.Cut(section, "\n### ")
+	if rows := regexp.MustCompile("(?m)^\\| `[a-z.]+` \\| .* \\| .* \\|$").FindAllString(section, -1); len(rows) != len(want) {
+		t.Errorf("docs/operations.md has %d checks, the program %d", len(rows), len(want))
+	}
+	for _, l := range doctor.Levels() {
+		if !strings.Contains(section, "| `"+string(l)+"` |") {
+			t.Errorf("docs/operations.md does not say what %s means", l)
+		}
+	}
 }
 
 func TestTheArrowsInDesignAreThoseOfTheTable(t *testing.T) {

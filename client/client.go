@@ -11,6 +11,11 @@
 // The URL says how evalq is reached:
 //
 //   - http:// and https:// speak to a server of evalq, and can do everything.
+//   - postgres:// and mysql:// speak to the ledger's own database, and can do
+//     everything too, also while no server runs. [Client.SubmitTx] submits as a
+//     part of the caller's transaction, when the ledger is in the caller's
+//     database. The schema has to be there and of this version of evalq, else the
+//     error is [ErrOlderLedger] or [ErrNewerLedger].
 //   - redis://, rediss:// and unix:// put an Asynq task straight into Redis,
 //     from where a worker takes it over into the ledger. Until then the task is
 //     as durable as that Redis. Only submitting works; the other methods return
@@ -23,75 +28,53 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
-	"net/http"
 	"strings"
-	"time"
 
+	"evalq/internal/ledger/migration"
 	"evalq/tasks"
 )
 
 var (
-	// ErrNeedsLedger: the method needs a URL that begins with http:// or
-	// https://, because a Redis URL only reaches the tasks and not the ledger.
-	ErrNeedsLedger = errors.New("this needs an http:// or https:// URL of evalq; a Redis URL can only submit")
+	// ErrNeedsLedger: the method needs the URL of a server or of the ledger's
+	// database, because a Redis URL only reaches the tasks and not the ledger.
+	ErrNeedsLedger = errors.New("this needs an http://, https://, postgres:// or mysql:// URL of evalq; a Redis URL can only submit")
+	// ErrOlderLedger: the database has no ledger yet, or one of an older version
+	// of evalq. A server of this version makes or updates it when it starts.
+	ErrOlderLedger = migration.ErrOlder
+	// ErrNewerLedger: a newer version of evalq has changed the ledger. Build this
+	// program with that version.
+	ErrNewerLedger = migration.ErrNewer
 	// ErrUnauthorized: the server refuses the token, or the token may not do
 	// this.
 	ErrUnauthorized = errors.New("not authorised")
 )
 
-// Config tunes a Client. The zero value works.
-type Config struct {
-	// Token is sent as Authorization: Bearer. Servers that are set up with
-	// credentials want one. Not used by Redis URLs. Defaults to none.
-	Token string
-	// HTTPClient makes the requests. Its Timeout should be zero, since Wait
-	// keeps a request open for half a minute. Defaults to one of the Client's
-	// own, which Close closes.
-	HTTPClient *http.Client
-	// Namespace is that of the server, which Redis URLs need to find its queues.
-	// Not used by other URLs. Defaults to none.
-	Namespace tasks.Namespace
-	// Timeout bounds one call with all its repetitions. It does not bound Wait,
-	// which ends with its context. Defaults to 30 s.
-	Timeout time.Duration
-	// FailFast gives up at once on a call that only reads when nothing listens
-	// at the address: for a person who has mistaken it. What changes something
-	// is repeated all the same. Does not concern Wait. Defaults to false.
-	FailFast bool
-	// Logger is told of repetitions. Defaults to one that discards.
-	Logger *slog.Logger
-}
-
-func (c *Config) withDefaults() (Config, error) {
-	var d Config
-	if c != nil {
-		d = *c
-	}
-	if d.Timeout < 0 {
-		return d, fmt.Errorf("client: Config.Timeout: %s is below zero", d.Timeout)
-	}
-	if d.Timeout == 0 {
-		d.Timeout = 30 * time.Second
-	}
-	if strings.ContainsAny(d.Token, "\r\n\x00") {
-		return d, errors.New("client: Config.Token has a line break or NUL in it")
-	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
-	return d, nil
-}
-
-// Client is safe for concurrent use. One of its fields is set, by the URL.
+// Client is safe for concurrent use.
 type Client struct {
-	rest  *rest
-	queue *queue
+	side   side    // nil with a Redis URL
+	queue  *queue  // set with a Redis URL
+	direct *direct // the side, with the URL of a database
 }
 
-// Open reads the URL. A Redis server must answer now; an HTTP server need not
-// run yet, since each call waits for it. The error never has a part of a
-// password in it.
+// side is how a ledger is reached: through a server, or in its database.
+type side interface {
+	submit(ctx context.Context, r tasks.Request) (tasks.Job, error)
+	submitMany(ctx context.Context, requests []tasks.Request) ([]tasks.Accepting, error)
+	get(ctx context.Context, id string) (tasks.Job, error)
+	find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error)
+	wait(ctx context.Context, id string) (tasks.Job, error)
+	list(ctx context.Context, f tasks.Filter) (tasks.Page, error)
+	act(ctx context.Context, verb, id, why string) (tasks.Job, error)
+	attempts(ctx context.Context, id string) ([]tasks.Attempt, error)
+	events(ctx context.Context, id string) ([]tasks.Event, error)
+	putInterview(ctx context.Context, reportID int64, doc json.RawMessage) (changed bool, err error)
+	report(ctx context.Context, reportID int64) (json.RawMessage, error)
+	close() error
+}
+
+// Open reads the URL. A Redis server or a database must answer now; an HTTP
+// server need not run yet, since each call waits for it. Of a database it keeps
+// up to ten connections. The error never has a part of a password in it.
 func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -99,7 +82,7 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
 	}
 	scheme, _, ok := strings.Cut(rawURL, "://")
 	if !ok {
-		return nil, errors.New("client: the URL must begin with http://, https://, redis://, rediss:// or unix://")
+		return nil, errors.New("client: the URL must begin with http://, https://, postgres://, mysql://, redis://, rediss:// or unix://")
 	}
 	switch s := strings.ToLower(scheme); s {
 	case "http", "https":
@@ -107,17 +90,23 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Client{rest: r}, nil
+		return &Client{side: r}, nil
 	case "redis", "rediss", "unix", "redis-socket":
 		q, err := openQueue(ctx, rawURL, c)
 		if err != nil {
 			return nil, err
 		}
 		return &Client{queue: q}, nil
-	case "mysql", "postgres", "postgresql", "sqlite":
-		return nil, fmt.Errorf("client: %s:// URLs are not taken: give the http:// URL of an evalq server, or a redis:// URL to submit only", s)
+	case "mysql", "postgres", "postgresql":
+		d, err := openDirect(ctx, s, s+rawURL[len(s):], c)
+		if err != nil {
+			return nil, err
+		}
+		return &Client{side: d, direct: d}, nil
+	case "sqlite":
+		return nil, errors.New("client: a SQLite ledger belongs to the one process that serves it: give that one's http:// URL")
 	default:
-		return nil, errors.New("client: the URL's scheme is not known: use http, https, redis, rediss or unix")
+		return nil, errors.New("client: the URL's scheme is not known: use http, https, postgres, mysql, redis, rediss or unix")
 	}
 }
 
@@ -126,16 +115,15 @@ func (c *Client) Close() error {
 	if c.queue != nil {
 		return c.queue.close()
 	}
-	c.rest.close()
-	return nil
+	return c.side.close()
 }
 
 // ledger gives the side that can do everything.
-func (c *Client) ledger(doing string) (*rest, error) {
-	if c.rest == nil {
+func (c *Client) ledger(doing string) (side, error) {
+	if c.side == nil {
 		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsLedger)
 	}
-	return c.rest, nil
+	return c.side, nil
 }
 
 // Submit asks for an evaluation and returns its job, new or existing. A dead
@@ -160,7 +148,7 @@ func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Opti
 	if c.queue != nil {
 		return c.queue.submit(ctx, r)
 	}
-	return c.rest.submit(ctx, r)
+	return c.side.submit(ctx, r)
 }
 
 // SubmitMany submits each request for itself, in pieces that a server takes,
@@ -172,7 +160,7 @@ func (c *Client) SubmitMany(ctx context.Context, requests []tasks.Request) ([]ta
 	if c.queue != nil {
 		return c.queue.submitMany(ctx, requests)
 	}
-	return c.rest.submitMany(ctx, requests)
+	return c.side.submitMany(ctx, requests)
 }
 
 // Get reads a job, with its result once it has succeeded. tasks.ErrNotFound

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -47,4 +48,39 @@ func answers() http.Handler {
 		fmt.Fprintf(w, job, tasks.Succeeded)
 	})
 	return mux
+}
+
+// A platform stores an interview and asks for its evaluation in one transaction:
+// there is never one without the other. The ledger is in the platform's own
+// database.
+func ExampleClient_SubmitTx() {
+	ctx := context.Background()
+	const url = "postgres://platform@127.0.0.1:5432/platform"
+	c, err := client.Open(ctx, url, nil)
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		panic(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "INSERT INTO interviews (id, user_id) VALUES (42, 7)"); err != nil {
+		panic(err)
+	}
+	job, err := c.SubmitTx(ctx, tx, tasks.EvaluationReport{UserID: 7, ReportID: 42})
+	if err != nil {
+		panic(err)
+	}
+	if err := tx.Commit(); err != nil { // the job exists from here on
+		panic(err)
+	}
+	fmt.Println(job.ID)
 }

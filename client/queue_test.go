@@ -3,6 +3,7 @@ package client_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -150,6 +151,9 @@ func TestWhatARedisURLCannotDoSaysWhichURLCan(t *testing.T) {
 		"events":   func() error { _, err := w.Events(ctx, "x"); return err },
 		"put":      func() error { _, err := w.PutInterview(ctx, 1, []byte("{}")); return err },
 		"report":   func() error { _, err := w.Report(ctx, 1); return err },
+		"purge":    func() error { _, err := w.Purge(ctx, time.Now(), true); return err },
+		"erase":    func() error { _, err := w.Erase(ctx, 1, true); return err },
+		"backup":   func() error { _, err := w.Backup(ctx, io.Discard); return err },
 		"anew": func() error {
 			_, err := w.Submit(ctx, tasks.TopicEvaluation{UserID: 1, ReportID: 2}, client.Anew())
 			return err

@@ -30,7 +30,10 @@ func newREST(rawURL string, cfg Config) (*rest, error) {
 	return &rest{newTransport(base, cfg)}, nil
 }
 
-func (c *rest) close() { c.http.close() }
+func (c *rest) close() error {
+	c.http.close()
+	return nil
+}
 
 // submission is a request as the server reads it.
 type submission struct {
@@ -137,6 +140,19 @@ func (c *rest) get(ctx context.Context, id string) (job tasks.Job, err error) {
 	return job, err
 }
 
+// wait makes each poll with a deadline of its own, so that a connection that
+// died silently is noticed.
+func (c *rest) wait(ctx context.Context, id string) (tasks.Job, error) {
+	return c.http.wait(ctx, longestWait, func(ctx context.Context) (job tasks.Job, err error) {
+		ctx, cancel := context.WithTimeout(ctx, pollFor+10*time.Second)
+		defer cancel()
+		err = c.http.once(ctx, call{
+			path: jobPath(id), query: url.Values{"wait": {pollFor.String()}}, into: &job,
+		})
+		return job, err
+	})
+}
+
 func jobPath(id string, more ...string) string {
 	path := "/v1/evaluations/" + url.PathEscape(id)
 	for _, m := range more {
@@ -172,17 +188,18 @@ func (c *rest) list(ctx context.Context, f tasks.Filter) (page tasks.Page, err e
 	return page, err
 }
 
+// repeatableAct: a retry that was done and then asked for again could meet a job
+// that runs already, and would be told of a conflict.
+func repeatableAct(verb string) bool { return verb != "retry" }
+
 func (c *rest) act(ctx context.Context, verb, id, why string) (job tasks.Job, err error) {
 	var body any
 	if why != "" {
 		body = map[string]string{"why": why}
 	}
 	err = c.http.call(ctx, call{
-		doing: verb, method: http.MethodPost, path: jobPath(id, verb),
-		// A retry that was done and then asked for again could meet a job that
-		// runs already, and would be told of a conflict.
-		repeatable: verb != "retry",
-		body:       body, into: &job,
+		doing: verb, method: http.MethodPost, path: jobPath(id, verb), repeatable: repeatableAct(verb),
+		body: body, into: &job,
 	})
 	return job, err
 }

@@ -444,19 +444,24 @@ func TestAnAnswerThatIsNotEvalqsIsSaidSo(t *testing.T) {
 func TestOpenSaysWhatIsWrongWithAURLAndNeverQuotesASecret(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                "must begin with",
-		"127.0.0.1:8080":                  "must begin with",
-		"http://":                         "no host",
-		"http://user:s3cret@host":         "Config.Token",
-		"http://s3cret:%zz@host":          "cannot be read",
-		"http://host/?key=s3cret":         "?",
-		"postgres://u:s3cret@host/db":     "postgres:// URLs are not taken",
-		"mysql://u:s3cret@host/db":        "mysql:// URLs are not taken",
-		"ftp://u:s3cret@host":             "not known",
-		"redis://u:s3cret@host:port/":     "port",
-		"redis://u:s3cret@127.0.0.1:1/":   "127.0.0.1:1",
-		"unix:///no/such/socket":          "/no/such/socket",
-		"rediss://:s3cret@127.0.0.1:1/99": "127.0.0.1:1",
+		"":                                   "must begin with",
+		"127.0.0.1:8080":                     "must begin with",
+		"http://":                            "no host",
+		"http://user:s3cret@host":            "Config.Token",
+		"http://s3cret:%zz@host":             "cannot be read",
+		"http://host/?key=s3cret":            "?",
+		"postgres://u:s3cret@127.0.0.1:1/db": "127.0.0.1",
+		"POSTGRES://u:s3cret@127.0.0.1:1/db": "127.0.0.1",
+		"postgresql://u:s3cret@host:p/db":    "write it like postgres://",
+		"mysql://u:s3cret@127.0.0.1:1/db":    "127.0.0.1:1",
+		"mysql://u:s3cret@host:p/db":         "write it like mysql://",
+		"mysql://u:s3cret@host":              "write it like mysql://",
+		"sqlite:///s3cret/evalq.db":          "http:// URL",
+		"ftp://u:s3cret@host":                "not known",
+		"redis://u:s3cret@host:port/":        "port",
+		"redis://u:s3cret@127.0.0.1:1/":      "127.0.0.1:1",
+		"unix:///no/such/socket":             "/no/such/socket",
+		"rediss://:s3cret@127.0.0.1:1/99":    "127.0.0.1:1",
 	} {
 		c, err := client.Open(t.Context(), url, nil)
 		if err == nil {
@@ -468,7 +473,7 @@ func TestOpenSaysWhatIsWrongWithAURLAndNeverQuotesASecret(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	for _, cfg := range []client.Config{{Timeout: -1}, {Token: "a\nb"}} {
+	for _, cfg := range []client.Config{{Timeout: -1}, {Token: "a\nb"}, {Name: "a\nb"}, {Name: strings.Repeat("é", 65)}} {
 		if _, err := client.Open(t.Context(), "http://host", &cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,25 +18,24 @@ import (
 )
 
 const (
-	firstPause  = 100 * time.Millisecond
-	longestWait = 3 * time.Second // between two repetitions
 	// maxAnswer is far above what a server sends: a page of 500 jobs.
 	maxAnswer = 256 << 20
+	// pollFor is how long one request of wait stays open: shorter than what
+	// proxies commonly allow.
+	pollFor = 25 * time.Second
 )
 
 // transport sends requests and repeats those that did not get through.
 type transport struct {
-	base    *url.URL
-	http    *http.Client
-	own     bool
-	token   string
-	timeout time.Duration
-	hasty   bool // Config.FailFast
-	log     *slog.Logger
+	patience
+	base  *url.URL
+	http  *http.Client
+	own   bool
+	token string
 }
 
 func newTransport(base *url.URL, cfg Config) transport {
-	t := transport{base: base, token: cfg.Token, timeout: cfg.Timeout, hasty: cfg.FailFast, log: cfg.Logger}
+	t := transport{patience: newPatience(cfg), base: base, token: cfg.Token}
 	if cfg.HTTPClient == nil {
 		t.own = true
 		t.http = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
@@ -67,70 +64,14 @@ type call struct {
 	body       any // nil sends none
 	into       any // what the answer is decoded into
 	repeatable bool
+	longer     time.Duration // how much longer than the timeout one answer may take
 }
-
-// reads reports whether it changes nothing.
-func (c call) reads() bool { return c.method == "" }
 
 // call sends until there is an answer that repeating would not change, ctx ends
 // or the timeout is over.
 func (t *transport) call(ctx context.Context, c call) error {
-	outer := ctx
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	pause := firstPause
-	unknown := false
-	for {
-		err := t.once(ctx, c)
-		if err == nil {
-			return nil
-		}
-		var f *failure
-		if !errors.As(err, &f) {
-			return told(outer, c, err)
-		}
-		again := f.again(c.repeatable) && ctx.Err() == nil
-		if t.hasty && c.reads() && f.refused {
-			again = false
-		}
-		// What an earlier try may have done is not undone by a later one that
-		// did not get through; and a read does nothing in any case.
-		if unknown = (unknown || f.kind == tasks.ErrOutcomeUnknown) && !c.reads(); unknown {
-			f.kind = tasks.ErrOutcomeUnknown
-		} else {
-			f.kind = tasks.ErrUnavailable
-		}
-		if !again {
-			return told(outer, c, err)
-		}
-		delay := min(max(f.after, pause/2+rand.N(pause)), longestWait)
-		t.log.InfoContext(ctx, "request repeated", "doing", c.doing, "delay_ms", delay.Milliseconds(), "err", err)
-		if !sleep(ctx, delay) {
-			return told(outer, c, err)
-		}
-		pause = min(2*pause, longestWait)
-	}
-}
-
-// told gives the last error, and the caller's own when it was the caller who
-// ended it.
-func told(outer context.Context, c call, err error) error {
-	if outer.Err() != nil {
-		return fmt.Errorf("client: %s: %w (%w)", c.doing, context.Cause(outer), err)
-	}
-	return fmt.Errorf("client: %s: %w", c.doing, err)
-}
-
-// sleep reports whether d passed before ctx ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	e := errand{doing: c.doing, reads: c.method == "", repeatable: c.repeatable, longer: c.longer}
+	return t.run(ctx, e, func(ctx context.Context) error { return t.once(ctx, c) })
 }
 
 func (t *transport) once(ctx context.Context, c call) error {
@@ -189,23 +130,6 @@ func (t *transport) request(ctx context.Context, c call) (*http.Request, error) 
 		r.Header.Set("Authorization", "Bearer "+t.token)
 	}
 	return r, nil
-}
-
-// failure is an answer, or the lack of one, that may be different next time.
-type failure struct {
-	kind    error // tasks.ErrUnavailable or tasks.ErrOutcomeUnknown
-	text    string
-	after   time.Duration
-	refused bool // nothing listens there
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-// again says whether to repeat: always when nothing was done, and when that is
-// not known, only what may be done twice.
-func (f *failure) again(repeatable bool) bool {
-	return repeatable || errors.Is(f.kind, tasks.ErrUnavailable)
 }
 
 // unreached describes a request without an answer. Only one that could not

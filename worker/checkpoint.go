@@ -31,8 +31,7 @@ func Checkpoint(ctx context.Context, key string, fn Step) (json.RawMessage, erro
 	if !ok {
 		return fn(ctx)
 	}
-	scope := fmt.Sprintf("job:%s:%d:%d:%d", a.job.Kind, a.job.UserID, a.job.ReportID, a.job.Revision)
-	v, _, err := a.once(ctx, scope, key, fn)
+	v, _, err := a.once(ctx, a.job.Scope(), key, fn)
 	return v, err
 }
 
@@ -49,7 +48,7 @@ func SharedCheckpoint(ctx context.Context, key string, fn Step) (value json.RawM
 		v, err := fn(ctx)
 		return v, false, err
 	}
-	return a.once(ctx, fmt.Sprintf("report:%d:%d", a.job.UserID, a.job.ReportID), key, fn)
+	return a.once(ctx, a.job.ReportScope(), key, fn)
 }
 
 // Progress tells people how far a job is: of total steps, done are finished,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
@@ -105,7 +106,7 @@ func (a *API) act(ctx context.Context, id, done string, do action) (*jobAnswer, 
 	if j.CancelAsk && !j.State.Finished() {
 		status = http.StatusAccepted
 	}
-	return &jobAnswer{Status: status, Location: location(j.ID), Body: view(j)}, nil
+	return &jobAnswer{Status: status, Location: location(j.ID), Body: view.Of(j)}, nil
 }
 
 // inTheWay words a conflict by the state that the job is in.

@@ -63,6 +63,9 @@ type Config struct {
 	Checks map[string]func(context.Context) error
 	// Who names the caller in the events and the audit. Defaults to "api".
 	Who func(context.Context) string
+	// House serves what is under /v1/admin/. Defaults to none: those addresses are
+	// not there.
+	House House
 	// MaxWait bounds ?wait=; longer waits are cut to it. Defaults to 60 s.
 	MaxWait time.Duration
 	// Build is the program's version, shown in the OpenAPI document. Defaults
@@ -140,6 +143,7 @@ func New(ledger Ledger, cfg *Config) (*API, error) {
 	a.routeActions()
 	a.routeInterviews()
 	a.routeReports()
+	a.routeAdmin()
 	a.routeHealth()
 	if err := a.routeDocs(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
@@ -73,7 +74,7 @@ func (a *API) submitMany(ctx context.Context, _ *struct{}) (*batchAnswer, error)
 				out[place[k]].Error = a.inBatch(ctx, place[k], accepted.Err)
 				continue
 			}
-			job := view(accepted.Job)
+			job := view.Of(accepted.Job)
 			out[place[k]] = BatchResult{Job: &job, Created: &accepted.Created}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
@@ -116,7 +117,7 @@ func (a *API) submit(ctx context.Context, _ *struct{}) (*jobAnswer, error) {
 	if created {
 		status = http.StatusAccepted
 	}
-	return &jobAnswer{Status: status, Location: location(j.ID), Body: view(j)}, nil
+	return &jobAnswer{Status: status, Location: location(j.ID), Body: view.Of(j)}, nil
 }
 
 func (a *API) get(ctx context.Context, q *jobQuery) (*jobBody, error) {
@@ -137,7 +138,7 @@ func (a *API) get(ctx context.Context, q *jobQuery) (*jobBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jobBody{view(j)}, nil
+	return &jobBody{view.Of(j)}, nil
 }
 
 // wait reads ?wait=. Longer than the server allows is cut, as the caller asks
@@ -175,7 +176,7 @@ func (a *API) find(ctx context.Context, q *findQuery) (*jobBody, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jobBody{view(j)}, nil
+	return &jobBody{view.Of(j)}, nil
 }
 
 func (a *API) list(ctx context.Context, q *listQuery) (*listAnswer, error) {
@@ -190,7 +191,7 @@ func (a *API) list(ctx context.Context, q *listQuery) (*listAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listAnswer{JobPage{Jobs: views(page.Jobs), Next: page.Next}}, nil
+	return &listAnswer{JobPage{Jobs: view.All(page.Jobs), Next: page.Next}}, nil
 }
 
 func (a *API) filter(q *listQuery) (tasks.Filter, error) {

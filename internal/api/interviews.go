@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
 	"evalq/internal/evaluation"
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
@@ -62,7 +62,7 @@ func (a *API) putInterview(ctx context.Context, p *interviewPath) (*storedAnswer
 		return nil, err
 	}
 	status := http.StatusOK
-	if _, err := a.ledger.Interview(ctx, 0, report); isMissing(err) {
+	if _, err := a.ledger.Interview(ctx, 0, report); view.IsMissing(err) {
 		status = http.StatusCreated
 	}
 	changed, err := a.ledger.PutInterview(ctx, doc, a.cfg.Who(ctx))
@@ -78,10 +78,6 @@ func (a *API) putInterview(ctx context.Context, p *interviewPath) (*storedAnswer
 	}, nil
 }
 
-func isMissing(err error) bool {
-	return errors.Is(err, tasks.ErrNotFound) || tasks.ClassOf(err) == tasks.ClassInterviewMissing
-}
-
 // readInterview reads the body as the interview with the address's id.
 func readInterview(r *http.Request, report int64) (evaluation.Interview, error) {
 	var none evaluation.Interview
@@ -89,29 +85,12 @@ func readInterview(r *http.Request, report int64) (evaluation.Interview, error) 
 	if err != nil {
 		return none, err
 	}
-	if err := checkNames(data, interviewNames, ""); err != nil {
-		return none, err
-	}
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(data, &top); err != nil || top == nil {
-		return none, problemf(http.StatusBadRequest, "expected a JSON object")
-	}
-	if raw, ok := top["report_id"]; ok && string(raw) != "null" {
-		id, err := tasks.ParseID("report_id", raw)
-		if err == nil && id != report {
-			err = errors.New("report_id: differs from that of the address")
-		}
-		if err != nil {
-			return none, badFields(FieldError{"body.report_id", err.Error()})
-		}
-	} else {
-		top["report_id"] = fmt.Appendf(nil, "%d", report)
-		if data, err = json.Marshal(top); err != nil {
-			return none, err
-		}
-	}
-	doc, err := evaluation.ParseInterview(data)
-	if err != nil {
+	doc, err := evaluation.ParseInterviewOf(report, data)
+	var form *evaluation.FormError
+	switch {
+	case errors.As(err, &form):
+		return none, malformed(err)
+	case err != nil:
 		return none, inBody(err)
 	}
 	return doc, nil

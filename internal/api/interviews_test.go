@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"evalq/internal/evaluation"
 	"evalq/tasks"
 )
 
@@ -67,7 +68,7 @@ func TestAReportBelongsToTheOwnerOfTheInterview(t *testing.T) {
 
 func TestTheDocumentedInterviewHasTheFieldsThatAreRead(t *testing.T) {
 	t.Parallel()
-	if diff := cmp.Diff(interviewNames, namesOf(reflect.TypeFor[InterviewBody]())); diff != "" {
+	if diff := cmp.Diff(evaluation.NamesOf(reflect.TypeFor[evaluation.Interview]()), evaluation.NamesOf(reflect.TypeFor[InterviewBody]())); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -5,42 +5,12 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
 // Job is a job as callers see it.
-type Job struct {
-	tasks.Job
-	// Sentence is what to tell the person who waits, while the newest failure
-	// matters.
-	Sentence *Sentence `json:"sentence,omitempty" doc:"What happened and whether to do anything, for the person who waits."`
-}
-
-// Sentence is one sentence in two languages.
-type Sentence struct {
-	Zh string `json:"zh"`
-	En string `json:"en"`
-}
-
-func view(j tasks.Job) Job {
-	v := Job{Job: j}
-	if j.Failing() {
-		gaveUp := j.State == tasks.Dead
-		v.Sentence = &Sentence{
-			Zh: j.Error.Class.Sentence("zh", gaveUp),
-			En: j.Error.Class.Sentence("en", gaveUp),
-		}
-	}
-	return v
-}
-
-func views(jobs []tasks.Job) []Job {
-	out := make([]Job, len(jobs))
-	for i, j := range jobs {
-		out[i] = view(j)
-	}
-	return out
-}
+type Job = view.Job
 
 // Submission documents the body of a submission; decode reads it.
 type Submission struct {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"evalq/internal/view"
 	"evalq/tasks"
 )
 
@@ -73,8 +74,10 @@ var statuses = []struct {
 }{
 	{match: isInvalid, status: http.StatusUnprocessableEntity},
 	{match: is(tasks.ErrOutcomeUnknown), status: http.StatusServiceUnavailable, slug: slugOutcomeUnknown, detail: tasks.ErrOutcomeUnknown.Error(), retry: true},
+	{match: is(ErrRedisAway), status: http.StatusServiceUnavailable, detail: ErrRedisAway.Error(), retry: true},
 	{match: is(tasks.ErrUnavailable), status: http.StatusServiceUnavailable, detail: tasks.ErrUnavailable.Error(), retry: true},
 	{match: isClass(tasks.ClassInterviewMissing), status: http.StatusNotFound, detail: "there is no interview for this report_id"},
+	{match: isMissing, status: http.StatusNotFound},
 	{match: is(tasks.ErrNotFound), status: http.StatusNotFound, detail: "there is no such evaluation, interview or report"},
 	{match: is(tasks.ErrConflict), status: http.StatusConflict},
 	{match: isClass(tasks.ClassWrongUser), status: http.StatusConflict, detail: "this report_id belongs to another user_id"},
@@ -89,6 +92,12 @@ func is(target error) func(error) bool {
 
 func isClass(c tasks.Class) func(error) bool {
 	return func(err error) bool { return tasks.ClassOf(err) == c }
+}
+
+// isMissing matches an error that says itself what is not there.
+func isMissing(err error) bool {
+	var missing *view.MissingError
+	return errors.As(err, &missing)
 }
 
 func isInvalid(err error) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -188,7 +189,7 @@ func listed(known map[string]bool) string {
 	if len(known) == 0 {
 		return "there are none here"
 	}
-	return "there are " + strings.Join(sortedKeys(known), ", ")
+	return "there are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 }
 
 // pathID reads the id in a path.

@@ -44,6 +44,7 @@ func humaConfig(build string) huma.Config {
 				{Name: tagEvaluations, Description: "Jobs: submit, watch, retry, cancel."},
 				{Name: tagInterviews, Description: "What is evaluated."},
 				{Name: tagReports, Description: "What came out."},
+				{Name: tagAdmin, Description: "For operators: remove, copy."},
 				{Name: tagHealth, Description: "For probes."},
 			},
 		},
@@ -56,6 +57,7 @@ const (
 	tagEvaluations = "evaluations"
 	tagInterviews  = "interviews"
 	tagReports     = "reports"
+	tagAdmin       = "admin"
 	tagHealth      = "health"
 )
 

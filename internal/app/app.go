@@ -115,7 +115,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	}
 	if cfg.Runs(config.RoleRelay) {
 		if a.relay, err = relay.New(a.ledger.Ledger, a.engine.client, &relay.Config{
-			Namespace: tasks.Namespace(cfg.Namespace), Window: a.engine.window, Finished: a.engine.finished, Policies: policies, Logger: log,
+			Namespace: tasks.Namespace(cfg.Namespace), Window: a.engine.window, Finished: a.engine.finished, History: cfg.History, Policies: policies, Logger: log,
 		}); err != nil {
 			return nil, err
 		}
@@ -163,6 +163,7 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	}
 	rest, err := api.New(patient{a.ledger.Ledger, a.stopping}, &api.Config{
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
+		House: house{a.ledger.house, relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)), a.log},
 		Checks: map[string]func(context.Context) error{"redis": func(ctx context.Context) error {
 			return a.engine.client.Ping(ctx).Err()
 		}},
@@ -180,14 +181,7 @@ func (a *App) URL() string {
 	if a.listener == nil {
 		return ""
 	}
-	host, port, err := net.SplitHostPort(a.listener.Addr().String())
-	if err != nil {
-		return "http://" + a.listener.Addr().String()
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
+	return "http://" + seen(a.listener.Addr().String())
 }
 
 // Run serves until ctx ends, then stops in order: the worker takes no more
@@ -200,6 +194,9 @@ func (a *App) Run(ctx context.Context) error {
 		w := &waker{ledger: a.ledger.Ledger, rdb: a.engine.client, channel: tasks.Namespace(a.cfg.Namespace).Key("wake:" + a.ledger.ID()), log: a.log}
 		if a.relay != nil {
 			g.Add("wake", w.hear)
+			if a.ledger.listen != nil {
+				g.Add("listen", func(ctx context.Context) error { return a.ledger.listen(ctx, a.ledger.Wake) })
+			}
 		} else {
 			g.Add("wake", w.tell)
 		}

@@ -49,7 +49,7 @@ func Demo(ctx context.Context, cfg config.Config, out io.Writer, newLog func(io.
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	a.announce(out)
+	a.announce(ctx, out)
 	fmt.Fprintf(out, "log        %s\n", logFile.Name())
 	fmt.Fprintf(out, "sign-in    %s\n\n", a.cfg.OperatorToken)
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"evalq/internal/config"
+	"evalq/internal/doctor"
 	"evalq/internal/redisconn"
 )
 
@@ -27,7 +28,7 @@ func ServeWith(ctx context.Context, cfg config.Config, x Extras, out io.Writer, 
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	a.announce(out)
+	a.announce(ctx, out)
 	return a.runAndSay(ctx, out)
 }
 
@@ -40,13 +41,16 @@ func (a *App) runAndSay(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-func (a *App) announce(out io.Writer) {
+func (a *App) announce(ctx context.Context, out io.Writer) {
 	fmt.Fprintf(out, "evalq %s\n", Version())
 	if !slices.Contains(a.cfg.Roles, "all") {
 		fmt.Fprintf(out, "roles      %s\n", strings.Join(a.cfg.Roles, ", "))
 	}
 	fmt.Fprintf(out, "ledger     %s; what is accepted is on disk before the answer\n", a.ledger.place)
 	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
+	if found := a.checkup(ctx); len(found) > 0 {
+		fmt.Fprintf(out, "doctor     %s; `evalq doctor` tells more\n", doctor.Summary(found))
+	}
 	if a.listener == nil {
 		fmt.Fprintln(out, "serving    nothing over HTTP; --listen adds health checks")
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"evalq/internal/config"
+	"evalq/internal/doctor"
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
@@ -16,8 +17,13 @@ import (
 // store is an open ledger, whichever database it is in.
 type store struct {
 	*ledger.Ledger
-	place  string // for people, without secrets
-	shared bool   // other processes may use it too
+	place    string // for people, without secrets
+	shared   bool   // other processes may use it too
+	database doctor.Database
+	house    keeper
+	// listen wakes a relay when clients of the database have submitted; nil where
+	// the database cannot tell.
+	listen func(ctx context.Context, wake func()) error
 	close  func() error
 }
 
@@ -37,13 +43,14 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "MySQL, " + db.Place, shared: true, database: db, house: db, close: db.Close}, nil
 	case cfg.LedgerURL != "":
 		db, err := postgres.Open(ctx, cfg.LedgerURL, true, lc)
 		if err != nil {
 			return nil, err
 		}
-		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, close: db.Close}, nil
+		return &store{Ledger: db.Ledger, place: "PostgreSQL, " + db.Place, shared: true, database: db, house: db, close: db.Close,
+			listen: func(ctx context.Context, wake func()) error { return postgres.Listen(ctx, cfg.LedgerURL, wake) }}, nil
 	}
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {
@@ -52,5 +59,5 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 	if db.Lost > 0 {
 		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)
 	}
-	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, close: db.Close}, nil
+	return &store{Ledger: db.Ledger, place: "SQLite in " + cfg.DataDir, database: db, house: db, close: db.Close}, nil
 }

@@ -1,5 +1,5 @@
 // Package cli is the command line: one file a verb. What talks to a server does
-// so over HTTP through package client; serve, demo and bench run here.
+// so over HTTP through package client; serve, demo, restore and bench run here.
 package cli
 
 import (
@@ -66,7 +66,8 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.serve(),
 		p.submit(), p.get(), p.list(), p.retry(), p.cancel(), p.imports(),
-		p.bench(), p.chaos(), p.version(),
+		p.backup(), p.restore(), p.purge(), p.erase(),
+		p.bench(), p.chaos(), p.doctor(), p.version(),
 	)
 	return root
 }

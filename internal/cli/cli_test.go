@@ -129,7 +129,7 @@ func TestEachVerbHasAnExampleAndTheHelpListsTheExitCodes(t *testing.T) {
 			t.Errorf("%s has no example", c.Name())
 		}
 	}
-	if got := strings.Join(names, " "); got != "bench cancel demo get import list retry serve submit version" {
+	if got := strings.Join(names, " "); got != "backup bench cancel demo doctor erase get import list purge restore retry serve submit version" {
 		t.Errorf("verbs: %s", got)
 	}
 	help := run(t, nil, "", "--help").want(t, 0).out
@@ -144,7 +144,7 @@ func TestAnErrorHasItsExitCodeFromOneTable(t *testing.T) {
 	t.Parallel()
 	for code, err := range map[int]error{
 		0: nil, 1: errors.New("x"), 2: &tasks.InvalidError{Err: errors.New("x")}, 3: tasks.ErrNotFound, 4: tasks.ErrConflict,
-		5: tasks.ErrUnavailable, 6: client.ErrUnauthorized, 7: errNotSucceeded, 70: worker.ErrStuck,
+		5: tasks.ErrUnavailable, 6: client.ErrUnauthorized, 7: errNotSucceeded, 8: errWarned, 70: worker.ErrStuck,
 	} {
 		var out bytes.Buffer
 		p := &program{errOut: &out}

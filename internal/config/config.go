@@ -80,6 +80,10 @@ type Config struct {
 	// it is. Defaults to 1h.
 	Retention time.Duration `env:"RETENTION" envDefault:"1h" flag:"retention" help:"how long Asynqmon shows a finished task; results stay in the ledger"`
 
+	// History is how long the events and attempts of a finished job are kept. The
+	// job and its result stay. 0 keeps them for ever. Defaults to 2160h, 90 days.
+	History time.Duration `env:"HISTORY" envDefault:"2160h" flag:"history" help:"how long the events and attempts of a finished job are kept, its result stays; 0 keeps them for ever"`
+
 	// ShutdownTimeout is how long a stop waits for running jobs before it hands
 	// them back. It must exceed one call to a model, 2 minutes, so that the
 	// answer in work is saved and not paid for again; the answers before it are

@@ -52,7 +52,7 @@ func TestLoadWithoutAnySettingGivesTheDefaults(t *testing.T) {
 	t.Parallel()
 	want := &Config{
 		Listen: "127.0.0.1:8080", DataDir: "/home/eva/.local/share/evalq", Engine: EngineEmbedded, Concurrency: 10,
-		InterviewWait: 24 * time.Hour, Retention: time.Hour, ShutdownTimeout: 5 * time.Minute,
+		InterviewWait: 24 * time.Hour, Retention: time.Hour, History: 90 * 24 * time.Hour, ShutdownTimeout: 5 * time.Minute,
 		Roles: []string{"all"}, LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, load(t, nil, nil, "")); diff != "" {
@@ -65,13 +65,13 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 	got := load(t, []string{
 		"EVALQ_LISTEN=:9", "EVALQ_DATA_DIR=/data", "EVALQ_ENGINE=managed", "EVALQ_MANAGED_BINARY=/bin/valkey-server",
 		"EVALQ_CONCURRENCY=3", "EVALQ_STRICT_PRIORITY=true", "EVALQ_WINDOW=50", "EVALQ_INTERVIEW_WAIT=90m",
-		"EVALQ_RETENTION=2h", "EVALQ_SHUTDOWN_TIMEOUT=3m", "EVALQ_OPERATOR_TOKEN=operator1", "EVALQ_VIEWER_TOKEN=viewer111",
+		"EVALQ_RETENTION=2h", "EVALQ_HISTORY=48h", "EVALQ_SHUTDOWN_TIMEOUT=3m", "EVALQ_OPERATOR_TOKEN=operator1", "EVALQ_VIEWER_TOKEN=viewer111",
 		"EVALQ_ROLES=api, worker,relay,dashboard", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
 	}, nil, "")
 	want := &Config{
 		Listen: ":9", DataDir: "/data", Engine: EngineManaged, ManagedBinary: "/bin/valkey-server",
 		Concurrency: 3, StrictPriority: true, Window: 50, InterviewWait: 90 * time.Minute,
-		Retention: 2 * time.Hour, ShutdownTimeout: 3 * time.Minute, OperatorToken: "operator1", ViewerToken: "viewer111",
+		Retention: 2 * time.Hour, History: 48 * time.Hour, ShutdownTimeout: 3 * time.Minute, OperatorToken: "operator1", ViewerToken: "viewer111",
 		Roles: []string{"api", "worker", "relay", "dashboard"}, LogLevel: slog.LevelWarn, LogFormat: "json",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -162,6 +162,32 @@ func TestLoadFindsTheDataFolder(t *testing.T) {
 	}
 }
 
+func TestLoadDataDirReadsNothingElse(t *testing.T) {
+	t.Parallel()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	AddDataDirFlag(flags)
+	if err := flags.Parse([]string{"--data-dir=/flag"}); err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]struct {
+		environ []string
+		flags   *pflag.FlagSet
+	}{
+		"/home/eva/.local/share/evalq": {[]string{home, "EVALQ_LISTEN=0.0.0.0:80", "EVALQ_ENGINE=bogus"}, nil},
+		"/data":                        {[]string{home, "EVALQ_DATA_DIR=/data"}, nil},
+		"/flag":                        {[]string{home, "EVALQ_DATA_DIR=/data"}, flags},
+	} {
+		if got, err := LoadDataDir(c.environ, c.flags, ""); err != nil || got != want {
+			t.Errorf("%v: %q, %v, want %q", c.environ, got, err, want)
+		}
+	}
+	for _, environ := range [][]string{nil, {home, "EVALQ_DATADIR=/x"}} {
+		if _, err := LoadDataDir(environ, nil, ""); err == nil {
+			t.Errorf("%v was accepted", environ)
+		}
+	}
+}
+
 func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	const tok = "EVALQ_OPERATOR_TOKEN=operator1"
@@ -183,6 +209,7 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 		{"EVALQ_INTERVIEW_WAIT=soon", []string{"--interview-wait (EVALQ_INTERVIEW_WAIT)", `"soon"`, "90s, 10m or 24h"}},
 		{"EVALQ_INTERVIEW_WAIT=0", []string{"--interview-wait", "from 1s"}},
 		{"EVALQ_RETENTION=-1h", []string{"--retention", "from 1m0s"}},
+		{"EVALQ_HISTORY=23h", []string{"--history (EVALQ_HISTORY) is 23h", "24h or more", "0 for ever"}},
 		{"EVALQ_SHUTDOWN_TIMEOUT=2m", []string{"--shutdown-timeout", "over 2m0s", "paid for again"}},
 		{"EVALQ_SHUTDOWN_TIMEOUT=25h", []string{"--shutdown-timeout", "at most 24h"}},
 		{"EVALQ_LOG_LEVEL=loud", []string{"--log-level", "debug, info, warn or error"}},

@@ -46,6 +46,22 @@ func Load(environ []string, flags *pflag.FlagSet, dotenvPath string) (*Config, e
 	return &c, nil
 }
 
+// LoadDataDir reads where the data folder is, and nothing else, as [Load] does.
+func LoadDataDir(environ []string, flags *pflag.FlagSet, dotenvPath string) (string, error) {
+	r, err := newReader(environ, flags, dotenvPath, []Setting{setting("DataDir")})
+	if err != nil {
+		return "", err
+	}
+	c := Config{DataDir: r.values[setting("DataDir").Env]}
+	if err := c.complete(r.variable); err != nil {
+		return "", err
+	}
+	if c.DataDir == "" {
+		return "", problem("DataDir", "not known", "there is no home folder to put it in: set it")
+	}
+	return c.DataDir, nil
+}
+
 // LoadClient reads the settings of a verb that talks to a server, as [Load]
 // does those of a server.
 func LoadClient(environ []string, flags *pflag.FlagSet, dotenvPath string) (*Client, error) {

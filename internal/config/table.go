@@ -73,6 +73,9 @@ func settings(t reflect.Type, client bool) []Setting {
 // AddFlags adds the flags of [Config] to flags. The values are read by [Load].
 func AddFlags(flags *pflag.FlagSet) { addFlags(flags, settings(reflect.TypeFor[Config](), false)) }
 
+// AddDataDirFlag adds the one flag that [LoadDataDir] reads.
+func AddDataDirFlag(flags *pflag.FlagSet) { addFlags(flags, []Setting{setting("DataDir")}) }
+
 // AddClientFlags adds the flags of [Client] to flags. The values are read by
 // [LoadClient].
 func AddClientFlags(flags *pflag.FlagSet) {

@@ -223,6 +223,9 @@ func (c *Config) validateTimes() error {
 			errs = append(errs, problem(t.field, t.value, "it must be from %v to %v", t.least, t.most))
 		}
 	}
+	if c.History != 0 && (c.History < day || c.History > 100*365*day) {
+		errs = append(errs, problem("History", c.History, "it must be 24h or more, or 0 for ever"))
+	}
 	if c.ShutdownTimeout <= modelCall || c.ShutdownTimeout > day {
 		errs = append(errs, problem("ShutdownTimeout", c.ShutdownTimeout,
 			"it must be over %v, the longest call to a model, which would be paid for again; and at most %v", modelCall, day))

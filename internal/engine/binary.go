@@ -81,22 +81,30 @@ const maxSocketPath = 100
 
 // socketPath is in dir, or if that is too deep for a socket in a private folder
 // among the temporary files, always the same for the same dir so that a later
-// process finds the server.
+// process finds the server. It makes that folder.
 func socketPath(dir string) (string, error) {
+	path, private, err := socketPlace(dir)
+	if err == nil && private != "" {
+		err = makePrivate(private)
+	}
+	return path, err
+}
+
+// socketPlace is socketPath without making anything. Private is the folder that
+// the socket needs, empty when it is in dir.
+func socketPlace(dir string) (path, private string, err error) {
 	const name = "r.sock"
 	if path := filepath.Join(dir, name); len(path) <= maxSocketPath {
-		return path, nil
+		return path, "", nil
 	}
 	short := fmt.Sprintf("evalq-%d-%x", os.Getuid(), sha256.Sum256([]byte(dir)))[:28]
 	for _, temp := range []string{os.TempDir(), "/tmp"} {
 		private := filepath.Join(temp, short)
-		path := filepath.Join(private, name)
-		if len(path) > maxSocketPath {
-			continue
+		if path := filepath.Join(private, name); len(path) <= maxSocketPath {
+			return path, private, nil
 		}
-		return path, makePrivate(private)
 	}
-	return "", errors.New("its path is too long for a socket, and so is that of the folder for temporary files: use a shorter one")
+	return "", "", errors.New("its path is too long for a socket, and so is that of the folder for temporary files: use a shorter one")
 }
 
 // makePrivate makes a folder that only we may enter. In a place where everybody

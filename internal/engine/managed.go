@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -100,6 +101,32 @@ func OpenManaged(ctx context.Context, cfg *ManagedConfig) (_ *Managed, err error
 	return m, nil
 }
 
+// FindManaged answers where the server of a managed engine listens, as a unix://
+// URL, and whether somebody answers there. It starts and makes nothing. When
+// nobody answers, the error says why OpenManaged could not change that: there is
+// no server program to run.
+func FindManaged(ctx context.Context, cfg *ManagedConfig) (address string, running bool, err error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return "", false, err
+	}
+	if dir, err := filepath.EvalSymlinks(c.Dir); err == nil {
+		c.Dir = dir
+	}
+	socket, _, err := socketPlace(c.Dir)
+	if err != nil {
+		return "", false, fmt.Errorf("engine: choose a socket for %q: %w", c.Dir, err)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		if _, err := findBinary(ctx, c.Binary); err != nil {
+			return "", false, fmt.Errorf("engine: find a server to run: %w", err)
+		}
+		return socketURL(socket), false, nil
+	}
+	return socketURL(socket), true, conn.Close()
+}
+
 func (c *ManagedConfig) withDefaults() (ManagedConfig, error) {
 	var d ManagedConfig
 	if c != nil {
@@ -142,7 +169,9 @@ func (m *Managed) adoptOrStart(ctx context.Context) (*child, error) {
 
 // URL is the address of the server as a unix:// URL. It stays the same when
 // the child is started again.
-func (m *Managed) URL() string { return (&url.URL{Scheme: "unix", Path: m.socket}).String() }
+func (m *Managed) URL() string { return socketURL(m.socket) }
+
+func socketURL(path string) string { return (&url.URL{Scheme: "unix", Path: path}).String() }
 
 // Name returns "managed".
 func (m *Managed) Name() string { return "managed" }

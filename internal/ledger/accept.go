@@ -40,39 +40,28 @@ func (l *Ledger) AcceptMany(ctx context.Context, rs []tasks.Request, who string)
 }
 
 func (l *Ledger) acceptSome(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting {
-	invalid := make([]error, len(rs))
+	out := make([]tasks.Accepting, len(rs))
+	asks, index := make([]*ask, 0, len(rs)), make([]int, 0, len(rs))
 	for i, r := range rs {
 		if err := r.Validate(); err != nil {
-			invalid[i] = &tasks.InvalidError{Err: err}
+			out[i].Err = &tasks.InvalidError{Err: err}
+			continue
 		}
+		asks, index = append(asks, newAsk(r, who)), append(index, i)
 	}
-	// The write makes answers of its own: when the caller gives up, it goes on.
-	var answers []tasks.Accepting
-	err := l.w.do(ctx, func(t *txn) error {
-		got := make([]tasks.Accepting, len(rs))
-		for i, r := range rs {
-			if got[i].Err = invalid[i]; got[i].Err != nil {
-				continue
-			}
-			j, created, err := l.accept(t, r, who)
-			if err != nil {
-				return err
-			}
-			got[i].Job, got[i].Created = j.Job, created
+	if len(asks) == 0 {
+		return out
+	}
+	err := l.w.accept(ctx, asks)
+	for n, i := range index {
+		if err != nil {
+			out[i].Err = fmt.Errorf("ledger: accept: %w", err)
+			continue
 		}
-		answers = got
-		return nil
-	})
-	if err == nil {
-		return answers
+		// The write makes answers of its own: when the caller gives up, it goes on.
+		out[i].Job, out[i].Created = asks[n].job.Job, asks[n].created
 	}
-	failed := make([]tasks.Accepting, len(rs))
-	for i := range failed {
-		if failed[i].Err = invalid[i]; failed[i].Err == nil {
-			failed[i].Err = fmt.Errorf("ledger: accept: %w", err)
-		}
-	}
-	return failed
+	return out
 }
 
 func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error) {
@@ -90,29 +79,47 @@ func (l *Ledger) accept(t *txn, r tasks.Request, who string) (*job, bool, error)
 	if err != nil {
 		return nil, false, err
 	}
+	next, created, err := l.resubmit(t, j, r, hash, who)
+	if err != nil {
+		return nil, false, err
+	}
+	if next {
+		j, err = l.insert(t, r, j.Revision+1, who)
+		return j, true, err
+	}
+	return j, created, nil
+}
+
+// resubmit does to an existing job what another submission of its key asks for.
+// Next is set when that is the next revision, which the caller inserts. Hash is
+// that of the content as it is now.
+func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (next, created bool, err error) {
 	// An interview that is not there tells nothing. A finished job that began
 	// without one saw it arrive midway; nobody knows in which form.
 	changed := hash != "" && hash != j.InputHash
 	switch {
 	case j.State == tasks.Cancelled && !r.Anew, j.State == tasks.Dead && r.Passive:
-		return j, false, nil
-	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !kind.Builtin()):
-		j, err = l.insert(t, r, j.Revision+1, who)
-		return j, true, err
+		return false, false, nil
+	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !j.Kind.Builtin()):
+		return true, false, nil
 	case j.State == tasks.Dead || j.State == tasks.Cancelled:
 		l.freshRun(j)
 		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
-			return nil, false, err
+			return false, false, err
 		}
-		j.DueAt = l.dueFor(r)
-		return j, true, l.save(t, j)
+		j.DueAt = dueFor(r, l.now())
+		return false, true, l.save(t, j)
 	}
-	return j, false, nil
+	return false, false, nil
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
-	now := l.now()
-	j := &job{deadRetried: -1}
+	a := &ask{r: r, who: who, job: l.newJob(r, revision, l.now())}
+	return a.job, l.insertAll(t, []*ask{a})
+}
+
+func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
+	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
 	j.Priority, j.State, j.Delivery, j.Run = r.Priority, tasks.Accepted, 1, 1
@@ -120,32 +127,22 @@ func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job
 		j.Priority = tasks.Default
 	}
 	j.Budget = l.cfg.Policies(j.Kind).Attempts
-	j.AcceptedAt, j.DueAt = now, l.dueFor(r)
+	j.AcceptedAt, j.DueAt = now, dueFor(r, now)
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
-	var data any // a nil []byte would be stored as an empty blob
-	if len(j.Data) > 0 {
-		data = []byte(j.Data)
-	}
-	var err error
-	j.seq, err = t.insert(`INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), ms(now), j.InputHash, data)
-	if err != nil {
-		return nil, err
-	}
-	t.after = append(t.after, l.notices.wake)
-	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+	return j
 }
 
 // dueFor is when the relay may hand the job out; zero means now.
-func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
-	if r.RunAt.After(l.now()) {
+func dueFor(r tasks.Request, now time.Time) (due time.Time) {
+	if r.RunAt.After(now) {
 		return r.RunAt.UTC()
 	}
 	return due
 }
+
+const hashOfInterview = `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`
 
 // contentHash identifies what an attempt would evaluate now. It is empty when
 // the interview is not there.
@@ -155,7 +152,7 @@ func (l *Ledger) contentHash(t *txn, p tasks.Payload) (string, error) {
 	}
 	user, report := p.Subject()
 	var hash string
-	_, err := t.row([]any{&hash}, `SELECT hash FROM evalq_interviews WHERE report_id = ? AND user_id = ?`, report, user)
+	_, err := t.row([]any{&hash}, hashOfInterview, report, user)
 	return hash, err
 }
 

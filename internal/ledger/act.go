@@ -54,30 +54,32 @@ func (l *Ledger) Retry(ctx context.Context, id, who, why string) (tasks.Job, err
 // cancelled job is answered as it is; other finished ones are refused with
 // tasks.ErrConflict.
 func (l *Ledger) Cancel(ctx context.Context, id, who, why string) (tasks.Job, error) {
-	return l.act(ctx, "cancel", id, func(t *txn, j *job) error {
-		switch j.State {
-		case tasks.Cancelled:
+	return l.act(ctx, "cancel", id, func(t *txn, j *job) error { return l.cancel(t, j, who, why) })
+}
+
+func (l *Ledger) cancel(t *txn, j *job, who, why string) error {
+	switch j.State {
+	case tasks.Cancelled:
+		return nil
+	case tasks.Succeeded, tasks.Skipped, tasks.Dead:
+		return refuse(conflict("cancel", j.State))
+	case tasks.Running:
+		if j.CancelAsk {
 			return nil
-		case tasks.Succeeded, tasks.Skipped, tasks.Dead:
-			return refuse(conflict("cancel", j.State))
-		case tasks.Running:
-			if j.CancelAsk {
-				return nil
-			}
-			j.CancelAsk = true
-			if err := l.event(t, j.ID, tasks.Running, tasks.Running, who, reason("asked to stop", why)); err != nil {
-				return err
-			}
-			t.after = append(t.after, l.notices.wake)
-			return l.save(t, j)
 		}
-		// A revived job's task of the delivery before may be archived still.
-		j.chore = j.State == tasks.Queued || j.State == tasks.Retrying || j.Delivery > 1
-		if err := l.move(t, j, tasks.Cancelled, who, why); err != nil {
+		j.CancelAsk = true
+		if err := l.event(t, j.ID, tasks.Running, tasks.Running, who, reason("asked to stop", why)); err != nil {
 			return err
 		}
+		t.after = append(t.after, l.notices.wake)
 		return l.save(t, j)
-	})
+	}
+	// A revived job's task of the delivery before may be archived still.
+	j.chore = j.State == tasks.Queued || j.State == tasks.Retrying || j.Delivery > 1
+	if err := l.move(t, j, tasks.Cancelled, who, why); err != nil {
+		return err
+	}
+	return l.save(t, j)
 }
 
 // Archive gives a waiting job up: it is dead with the class

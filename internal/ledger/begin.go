@@ -24,8 +24,8 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 			return err
 		}
 		if j == nil {
-			claim.Outcome = tasks.Unknown
-			return nil
+			claim.Outcome, err = t.stranger(d.Job)
+			return err
 		}
 		if !l.begun(j, d) {
 			claim.Outcome, err = l.admit(t, j, d)

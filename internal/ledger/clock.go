@@ -43,15 +43,27 @@ func (c *dbClock) sync(ctx context.Context, conn *sql.Conn) error {
 	if fresh {
 		return nil
 	}
-	var ms int64
-	asked := c.now()
-	if err := conn.QueryRowContext(ctx, "SELECT "+c.query).Scan(&ms); err != nil {
-		return fmt.Errorf("read the time: %w", err)
+	theirs, ours, err := askTime(ctx, conn, c.query, c.now)
+	if err != nil {
+		return err
 	}
-	answered := c.now()
+	c.set(theirs, ours)
+	return nil
+}
+
+// set takes in what the database's time was at a moment of ours.
+func (c *dbClock) set(theirs, ours time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = asked.Add(answered.Sub(asked) / 2)
-	c.base = at(ms)
-	return nil
+	c.base, c.at = theirs, ours
+}
+
+// askTime reads the database's time and ours at the middle of the round trip.
+func askTime(ctx context.Context, conn *sql.Conn, query string, now func() time.Time) (theirs, ours time.Time, err error) {
+	var ms int64
+	asked := now()
+	if err := conn.QueryRowContext(ctx, "SELECT "+query).Scan(&ms); err != nil {
+		return theirs, ours, fmt.Errorf("read the time: %w", err)
+	}
+	return at(ms), asked.Add(now().Sub(asked) / 2), nil
 }

@@ -24,9 +24,15 @@ type Dialect struct {
 	lock, free string
 	// returning is set when an INSERT can give back the key that it made.
 	returning bool
+	// arrays is set when an argument can be a whole column.
+	arrays bool
 	// clock is the database's own time in milliseconds; empty when the
 	// process's is as good.
 	clock string
+	// savepoint marks a place in a transaction. Outside of one it fails.
+	savepoint []string
+	// notify tells those who Listen, once the transaction has been committed.
+	notify string
 
 	// Again reports whether a transaction failed because another one was in its
 	// way: a deadlock, a lock that took too long, a key that was just taken.
@@ -35,6 +41,9 @@ type Dialect struct {
 	// Answered reports whether the database itself refused, so that the outcome
 	// is known. Nil means that it always does.
 	Answered func(error) bool
+	// Missing reports whether a statement named a table that is not there,
+	// Outside whether it needs a transaction and there was none. Nil means never.
+	Missing, Outside func(error) bool
 }
 
 // SQLite is the dialect of a file that belongs to one process: its writer is
@@ -49,10 +58,12 @@ func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on", "SET plan_cache_mode = force_generic_plan",
 		},
-		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true,
-		clock: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
+		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+		savepoint: []string{"SAVEPOINT evalq_submit"},
+		notify:    "SELECT pg_notify('" + Channel + "', '')",
 	}
 }
 
@@ -66,8 +77,13 @@ func MySQL() Dialect {
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+		// The first is quietly ignored outside of a transaction.
+		savepoint: []string{"SAVEPOINT evalq_submit", "ROLLBACK TO SAVEPOINT evalq_submit"},
 	}
 }
+
+// Channel is where a PostgreSQL ledger tells that something was accepted.
+const Channel = "evalq_wake"
 
 func (d *Dialect) again(err error) bool { return d.Again != nil && d.Again(err) }
 

@@ -13,12 +13,13 @@ import (
 // there, and sends the jobs that wait for it on their way. Changed is false when
 // the content is the same. An interview of another user under the same id is
 // refused with tasks.ErrConflict.
-func (l *Ledger) PutInterview(ctx context.Context, doc evaluation.Interview, who string) (changed bool, err error) {
+func (l *Ledger) PutInterview(ctx context.Context, doc evaluation.Interview, who string) (bool, error) {
 	hash := doc.Hash()
 	body, err := json.Marshal(doc)
 	if err != nil {
 		return false, fmt.Errorf("ledger: put interview %d: %w", doc.ReportID, err)
 	}
+	changed := false // no result of this function's: the write goes on when the caller gives up
 	err = l.w.do(ctx, func(t *txn) error {
 		var user int64
 		var have string

@@ -81,16 +81,25 @@ func New(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Led
 	if err != nil {
 		return nil, err
 	}
+	l := unnamed(write, read, d, c)
+	if err := l.identify(ctx); err != nil {
+		return nil, fmt.Errorf("ledger: identify: %w", err)
+	}
+	return l, nil
+}
+
+func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 	l := &Ledger{cfg: c, dialect: &d, clock: &dbClock{query: d.clock, now: time.Now}, read: read}
 	if c.Now != nil {
 		l.clock = &dbClock{now: c.Now}
 	}
 	l.w = newWriter(write, l.dialect, l.clock)
-	l.notices.init()
-	if err := l.identify(ctx); err != nil {
-		return nil, fmt.Errorf("ledger: identify: %w", err)
+	l.w.accepts = l.acceptTogether
+	if d.arrays {
+		l.w.acceptsNew = l.acceptNew
 	}
-	return l, nil
+	l.notices.init()
+	return l
 }
 
 // identify reads the ledger's id, or gives it one.
@@ -151,6 +160,9 @@ func (l *Ledger) Exec(ctx context.Context, statement string) error {
 		return err
 	})
 }
+
+// Now is the time on the ledger's clock, which all its processes share.
+func (l *Ledger) Now() time.Time { return l.now() }
 
 // setMeta keeps one named value of the ledger as a whole.
 func (t *txn) setMeta(name, value string) error {

@@ -80,7 +80,7 @@ func (l *Ledger) save(t *txn, j *job) error {
 	_, err := t.exec(`UPDATE evalq_jobs SET queue = ?, state = ?, hold = ?, hold_since = ?, skipped = ?,
 		delivery = ?, attempt = ?, worker = ?, run = ?, charged = ?, deaths = ?, transients = ?, transient_since = ?, budget = ?,
 		due_at = ?, started_at = ?, finished_at = ?, moved_at = ?, done = ?, kept = ?, total = ?, cancel_asked = ?, chore = ?, dead_retried = ?,
-		error_class = ?, error_message = ?, judge = ?, input_hash = ? WHERE seq = ?`,
+		error_class = ?, error_message = ?, judge = ?, input_hash = ?, trimmed = 0 WHERE seq = ?`,
 		j.Priority, j.State, j.Hold, j.holdSince, j.Skipped,
 		j.Delivery, j.Attempt, j.worker, j.Run, j.Charged, j.Deaths, j.transients, j.transientSince, j.Budget,
 		ms(j.DueAt), ms(j.StartedAt), ms(j.FinishedAt), ms(l.now()), j.Progress.Done, j.Progress.Kept, j.Progress.Total, j.CancelAsk, j.chore, j.deadRetried,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,12 @@ func (r *refusal) Unwrap() error { return r.err }
 
 func refuse(err error) error { return &refusal{err} }
 
-// write is one caller's share of a commit.
+// write is one caller's share of a commit: a change, or requests to accept
+// together with those of the other callers.
 type write struct {
 	ctx   context.Context
 	apply func(*txn) error
+	asks  []*ask
 	taken bool // guarded by writer.mu; the batch has formed
 	again bool // a commit of it broke off, so it may be stored already
 	done  chan struct{}
@@ -46,13 +49,20 @@ type writer struct {
 	db      *sql.DB
 	dialect *Dialect
 	clock   *dbClock
-	mu      sync.Mutex
-	queue   []*write
-	busy    bool
-	shut    bool
-	wg      sync.WaitGroup
-	conn    *sql.Conn            // used by drain alone, as is stmts
-	stmts   map[string]*sql.Stmt // prepared on conn
+	// accepts stores the requests of all those writes. acceptsNew, which a
+	// database need not have, is a transaction by itself, and returns the writes
+	// that it left alone.
+	accepts    func(*txn, []*write) error
+	acceptsNew func(*txn, []*write) (left []*write, err error)
+	mu         sync.Mutex
+	queue      []*write
+	busy       bool
+	shut       bool
+	full       chan struct{}
+	wanted     int
+	wg         sync.WaitGroup
+	conn       *sql.Conn            // used by drain alone, as is stmts
+	stmts      map[string]*sql.Stmt // prepared on conn
 }
 
 func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
@@ -64,13 +74,27 @@ func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
 // back; when it ends later, the commit goes on and the answer is
 // tasks.ErrOutcomeUnknown.
 func (w *writer) do(ctx context.Context, apply func(*txn) error) error {
-	op := &write{ctx: ctx, apply: apply, done: make(chan struct{})}
+	return w.await(&write{ctx: ctx, apply: apply, done: make(chan struct{})})
+}
+
+// accept is do for requests, whose answers are in them when it returns nil.
+// After an error they belong to the commit that goes on.
+func (w *writer) accept(ctx context.Context, asks []*ask) error {
+	return w.await(&write{ctx: ctx, asks: asks, done: make(chan struct{})})
+}
+
+func (w *writer) await(op *write) error {
+	ctx := op.ctx
 	w.mu.Lock()
 	if w.shut {
 		w.mu.Unlock()
 		return fmt.Errorf("ledger: closed: %w", tasks.ErrUnavailable)
 	}
 	w.queue = append(w.queue, op)
+	if w.full != nil && len(w.queue) >= w.wanted {
+		close(w.full)
+		w.full = nil
+	}
 	if !w.busy {
 		w.busy = true
 		w.wg.Go(w.drain)
@@ -115,6 +139,7 @@ func (w *writer) drain() {
 		if !more {
 			return
 		}
+		began := time.Now()
 		w.commit(batch)
 		for _, op := range batch {
 			// Here and not by the caller, who may have given up meanwhile.
@@ -123,6 +148,7 @@ func (w *writer) drain() {
 			}
 			close(op.done)
 		}
+		w.gather(len(batch), time.Since(began))
 	}
 }
 
@@ -155,7 +181,7 @@ const maxTries = 8
 // commit writes the batch in one transaction. If that fails, each write is
 // tried alone, so that a bad one fails its own caller only.
 func (w *writer) commit(batch []*write) {
-	if len(batch) == 0 {
+	if batch = w.commitNew(batch); len(batch) == 0 {
 		return
 	}
 	err := w.transact(batch)
@@ -176,6 +202,39 @@ func (w *writer) commit(batch []*write) {
 			return
 		}
 	}
+}
+
+// commitNew accepts, where one statement can, the requests of a batch that asks
+// for nothing else, and returns the writes that are still to be done. What goes
+// wrong is left to the transaction that follows.
+func (w *writer) commitNew(batch []*write) []*write {
+	if w.acceptsNew == nil || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
+		return batch
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if w.connect(ctx) != nil || w.clock.sync(ctx, w.conn) != nil {
+		return batch
+	}
+	t := &txn{ctx: ctx, d: w.dialect, q: w}
+	left := batch
+	err := t.run(func(t *txn) (err error) {
+		left, err = w.acceptsNew(t, batch)
+		return err
+	})
+	if err == nil {
+		for _, f := range t.after {
+			f()
+		}
+		return left
+	}
+	if errors.Is(w.broken(err), errBroken) {
+		w.disconnect()
+		for _, op := range batch {
+			op.again = true
+		}
+	}
+	return batch
 }
 
 // alone commits one write. Its own failure is in op; down is set when the
@@ -238,17 +297,8 @@ func (w *writer) transact(batch []*write) (err error) {
 			}
 		}
 	}()
-	for _, op := range batch {
-		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
-		op.err, op.after = nil, nil
-		if err := t.run(op.apply); err != nil {
-			var r *refusal
-			if !errors.As(err, &r) {
-				return w.broken(err)
-			}
-			op.err = r.err
-		}
-		op.after = t.after
+	if err := w.apply(ctx, batch); err != nil {
+		return w.broken(err)
 	}
 	// Without the deadline: a commit that is cut off may have happened, and a
 	// caller who is told otherwise would act on it.
@@ -260,6 +310,40 @@ func (w *writer) transact(batch []*write) (err error) {
 			}
 		}
 		return err
+	}
+	return nil
+}
+
+// apply runs the batch's statements: first all requests to accept at once, then
+// the changes one by one.
+func (w *writer) apply(ctx context.Context, batch []*write) error {
+	var asking []*write
+	for _, op := range batch {
+		op.err, op.after = nil, nil
+		if op.apply == nil {
+			asking = append(asking, op)
+		}
+	}
+	if len(asking) > 0 {
+		t := &txn{ctx: ctx, d: w.dialect, q: w}
+		if err := t.run(func(t *txn) error { return w.accepts(t, asking) }); err != nil {
+			return err
+		}
+		asking[0].after = t.after
+	}
+	for _, op := range batch {
+		if op.apply == nil {
+			continue
+		}
+		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
+		if err := t.run(op.apply); err != nil {
+			var r *refusal
+			if !errors.As(err, &r) {
+				return err
+			}
+			op.err = r.err
+		}
+		op.after = t.after
 	}
 	return nil
 }
@@ -358,4 +442,25 @@ func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
+}
+
+func (w *writer) gather(answered int, took time.Duration) {
+	w.mu.Lock()
+	waiting := len(w.queue)
+	if waiting == 0 || waiting >= maxBatch {
+		w.mu.Unlock()
+		return
+	}
+	full := make(chan struct{})
+	w.full, w.wanted = full, min(waiting+answered, maxBatch)
+	w.mu.Unlock()
+	timer := time.NewTimer(min(took/4, 2*time.Millisecond))
+	select {
+	case <-full:
+	case <-timer.C:
+	}
+	timer.Stop()
+	w.mu.Lock()
+	w.full = nil
+	w.mu.Unlock()
 }

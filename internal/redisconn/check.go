@@ -42,7 +42,7 @@ func check(ctx context.Context, shared *redis.Options) error {
 	if err != nil {
 		return explain(ctx, err, shared)
 	}
-	return checkVersion(info)
+	return CheckVersion(info)
 }
 
 // awaitPing waits while the server is reading its data from disk.
@@ -62,22 +62,35 @@ func awaitPing(ctx context.Context, c *redis.Client) error {
 	}
 }
 
-func checkVersion(info string) error {
-	version := field(info, "redis_version")
+// ErrOldServer is in the error about a server that is older than evalq needs.
+var ErrOldServer = errors.New("the server is too old")
+
+type tooOld struct{ what string }
+
+const upgrade = "upgrade it or name another one"
+
+func (e *tooOld) Error() string        { return e.what + "; " + upgrade }
+func (e *tooOld) Is(target error) bool { return target == ErrOldServer }
+
+// CheckVersion reads in an answer to INFO whether the server is Redis 6.2 or
+// newer, or speaks as such. The error says what to do.
+func CheckVersion(info string) error {
+	version := Field(info, "redis_version")
 	majorText, rest, _ := strings.Cut(version, ".")
 	minorText, _, _ := strings.Cut(rest, ".")
 	major, err1 := strconv.Atoi(majorText)
 	minor, err2 := strconv.Atoi(minorText)
 	if err1 != nil || err2 != nil {
-		return fmt.Errorf("the server says its version is %q: evalq needs Redis %d.%d or newer, or Valkey", version, minMajor, minMinor)
+		return &tooOld{fmt.Sprintf("the server says its version is %.40q: evalq needs Redis %d.%d or newer, or Valkey", version, minMajor, minMinor)}
 	}
 	if major < minMajor || major == minMajor && minor < minMinor {
-		return fmt.Errorf("the server is Redis %s: evalq needs %d.%d or newer, or Valkey; upgrade it or name another one", version, minMajor, minMinor)
+		return &tooOld{fmt.Sprintf("the server is Redis %.20s: evalq needs %d.%d or newer, or Valkey", version, minMajor, minMinor)}
 	}
 	return nil
 }
 
-func field(info, name string) string {
+// Field is one value of an answer to INFO, empty when it is not there.
+func Field(info, name string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			return strings.TrimSpace(value)
@@ -93,9 +106,35 @@ func explain(ctx context.Context, err error, o *redis.Options) error {
 		return &stranger{err}
 	}
 	if advice := advice(ctx, err, o); advice != "" {
-		return fmt.Errorf("%s: %w", advice, err)
+		return &explained{advice, err}
 	}
 	return err
+}
+
+// explained is an error with what it means for who typed the URL.
+type explained struct {
+	advice string
+	err    error
+}
+
+func (e *explained) Error() string { return e.advice + ": " + e.err.Error() }
+func (e *explained) Unwrap() error { return e.err }
+
+// Advice takes an error of [Open] or [CheckVersion] apart: what is wrong, and what
+// to do, which may be empty.
+func Advice(err error) (what, do string) {
+	var known *explained
+	var other *stranger
+	var old *tooOld
+	switch {
+	case errors.As(err, &known):
+		return known.err.Error(), known.advice
+	case errors.As(err, &other):
+		return "what answers there does not speak Redis", "correct the host or the port"
+	case errors.As(err, &old):
+		return old.what, upgrade
+	}
+	return err.Error(), ""
 }
 
 // stranger is a server of another kind.

@@ -197,7 +197,7 @@ func TestOpenRefusesAnOldServer(t *testing.T) {
 func TestCheckVersionAcceptsSixPointTwoAndLater(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"6.2.0", "6.2", "7.0.15", "8.0.2", "10.0"} {
-		if err := checkVersion("# Server\r\nredis_version:" + version + "\r\nredis_mode:standalone\r\n"); err != nil {
+		if err := CheckVersion("# Server\r\nredis_version:" + version + "\r\nredis_mode:standalone\r\n"); err != nil {
 			t.Errorf("%s: %v", version, err)
 		}
 	}

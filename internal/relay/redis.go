@@ -108,14 +108,9 @@ func (r *Relay) keys(p tasks.Priority) string {
 // remove takes every trace of a task out of Asynq's keys. Asynq's own delete
 // refuses active tasks, and a dead worker's task is active for a minute.
 func (r *Relay) remove(ctx context.Context, p tasks.Priority, id string) error {
-	prefix := r.keys(p)
 	_, err := r.rdb.TxPipelined(ctx, func(pipe redis.Pipeliner) error {
-		pipe.LRem(ctx, prefix+"pending", 0, id)
-		pipe.LRem(ctx, prefix+"active", 0, id)
-		for _, set := range []string{"lease", "retry", "scheduled", "archived", "completed"} {
-			pipe.ZRem(ctx, prefix+set, id)
-		}
-		pipe.Del(ctx, prefix+"t:"+id)
+		unlist(ctx, pipe, r.cfg.Namespace.Queue(p), []string{id})
+		pipe.Del(ctx, taskKey(r.cfg.Namespace.Queue(p), id))
 		return nil
 	})
 	if err != nil {

@@ -34,11 +34,12 @@ type rhythm struct {
 	begin  time.Duration // a task that is taken is begun by then
 	verify time.Duration // tasks that Redis lost without being wiped
 	age    time.Duration // how long a job must have rested to be verified
+	house  time.Duration // history that is too old; 0 is never
 }
 
 var usual = rhythm{
 	sweep: time.Second, epoch: 2 * time.Second, loss: 5 * time.Second,
-	begin: 8 * time.Second, verify: time.Minute, age: 30 * time.Second,
+	begin: 8 * time.Second, verify: time.Minute, age: 30 * time.Second, house: time.Minute,
 }
 
 // Config tunes a Relay.
@@ -52,6 +53,9 @@ type Config struct {
 	// at; when jobs finish fast, they are kept for a shorter time than their
 	// policy says. Defaults to 100,000.
 	Finished int
+	// History is how long the events and attempts of a finished job are kept.
+	// Defaults to 0, for ever.
+	History time.Duration
 	// Policies gives the retention of a kind. Defaults to tasks.PolicyFor.
 	Policies func(tasks.Kind) tasks.Policy
 	// Logger defaults to slog.Default().
@@ -112,6 +116,9 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 	if c.Window == 0 {
 		c.Window = 20_000
 	}
+	if c.History < 0 {
+		return nil, fmt.Errorf("relay: History: %s is below zero", c.History)
+	}
 	if c.Finished < 0 {
 		return nil, fmt.Errorf("relay: Finished: %d is below zero", c.Finished)
 	}
@@ -146,7 +153,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		defer t.Stop()
 	}
 	defer r.resign(ctx)
+	defer r.background(ctx, r.every.house, "keep house", r.keepHouse)()
 	r.lead(ctx)
+	r.chief(ctx, "take up what a restored ledger has forgotten", r.takeUp)
 	r.pass(ctx)
 	r.chief(ctx, "do chores", r.chores)
 	r.chief(ctx, "trim archives", r.trimArchives)
@@ -173,6 +182,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.chief(ctx, "do chores", r.chores)
 			r.chief(ctx, "register queues", r.registerQueues)
 		case <-verify.C:
+			r.chief(ctx, "take up what a restored ledger has forgotten", r.takeUp)
 			r.chief(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
 			r.chief(ctx, "trim archives", r.trimArchives)
 		}

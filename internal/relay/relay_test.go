@@ -21,6 +21,7 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	for want, make := range map[string]func() (*Relay, error){
 		"Window":   func() (*Relay, error) { return New(w.ledger.Ledger, w.rdb, &Config{Window: -1}) },
 		"Finished": func() (*Relay, error) { return New(w.ledger.Ledger, w.rdb, &Config{Finished: -1}) },
+		"History":  func() (*Relay, error) { return New(w.ledger.Ledger, w.rdb, &Config{History: -1}) },
 		"ledger":   func() (*Relay, error) { return New(nil, w.rdb, nil) },
 		"Redis":    func() (*Relay, error) { return New(w.ledger.Ledger, nil, nil) },
 	} {

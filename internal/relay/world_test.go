@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const kind tasks.Kind = "resume_parse"
 
 // brisk is a rhythm for tests that wait for a duty.
-var brisk = rhythm{sweep: 20 * time.Millisecond, epoch: 50 * time.Millisecond, loss: 50 * time.Millisecond, begin: 100 * time.Millisecond, verify: 50 * time.Millisecond, age: 100 * time.Millisecond}
+var brisk = rhythm{sweep: 20 * time.Millisecond, epoch: 50 * time.Millisecond, loss: 50 * time.Millisecond, begin: 100 * time.Millisecond, verify: 50 * time.Millisecond, age: 100 * time.Millisecond, house: 50 * time.Millisecond}
 
 // world is a real Redis, a real ledger whose clock a test can set forward, and
 // the relays and workers that the test starts.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,8 +21,9 @@ type URLOpener func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger
 
 // RunLostAnswers cuts the connection after a COMMIT has reached the database and
 // before its answer comes back, and asks whether each write is done once and its
-// caller told the truth.
-func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
+// caller told the truth. Where a statement commits by itself, what is in it
+// stands for the COMMIT.
+func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener, statements ...string) {
 	for name, test := range map[string]func(*cutWorld){
 		"a submission":          lostAccept,
 		"a begin":               lostBegin,
@@ -36,7 +38,7 @@ func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newCutter(t, url(t))
+			p := newCutter(t, url(t), append(statements, "COMMIT"))
 			clock := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 			w := &world{t: t, ctx: t.Context(), clock: clock}
 			w.Ledger = open(t, p.url, &ledger.Config{Build: "v1.2.3", Now: clock.Now, Jitter: func() float64 { return 0.5 }})
@@ -230,6 +232,7 @@ func lostForGood(w *cutWorld) {
 // keeps the answer and cuts the connection.
 type cutter struct {
 	url    string
+	ends   []string // what a commit has in it
 	target string
 	armed  atomic.Bool
 	closed atomic.Bool // it takes no new connections
@@ -239,13 +242,13 @@ type cutter struct {
 	open   map[net.Conn]bool
 }
 
-func newCutter(t testing.TB, raw string) *cutter {
+func newCutter(t testing.TB, raw string, ends []string) *cutter {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &cutter{target: u.Host, open: map[net.Conn]bool{}}
+	p := &cutter{target: u.Host, ends: ends, open: map[net.Conn]bool{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +323,7 @@ func (p *cutter) serve(client net.Conn) {
 			return
 		}
 		said := bytes.ReplaceAll(buf[:n], []byte("COMMITTED"), nil) // the isolation level
-		if bytes.Contains(said, []byte("COMMIT")) && p.armed.CompareAndSwap(true, false) {
+		if slices.ContainsFunc(p.ends, func(end string) bool { return bytes.Contains(said, []byte(end)) }) && p.armed.CompareAndSwap(true, false) {
 			mute.Store(true)
 			p.cuts.Add(1)
 		}

@@ -89,28 +89,15 @@ func tune(cfg *mysql.Config) {
 // tables are named evalq_…. How durable a commit is, the server decides: leave
 // innodb_flush_log_at_trx_commit at 1. No error has a password in it.
 func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := Parse(raw)
+	d, err := connect(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
-	tune(conf)
-	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	connector, err := mysql.NewConnector(conf)
-	if err != nil {
-		return nil, err
-	}
-	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectMySQL) })
 	} else {
@@ -119,13 +106,17 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.MySQL()
-	dialect.Again, dialect.Answered = again, answered
 	// The writer keeps its connection; one that idles beside it would only be
 	// found broken when it is needed.
 	d.write.SetMaxIdleConns(0)
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.MySQL()
+	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
+	return d
 }
 
 // locked runs do while no other process does.
@@ -147,15 +138,32 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 // again: a duplicate key, a lock that took too long, a deadlock, and rows that
 // changed since they were read (MariaDB's innodb_snapshot_isolation).
 func again(err error) bool {
-	var me *mysql.MySQLError
-	if !errors.As(err, &me) {
-		return false
-	}
-	switch me.Number {
+	switch number(err) {
 	case 1062, 1205, 1213, 1020:
 		return true
 	}
 	return false
+}
+
+// missing: no such table, column or database.
+func missing(err error) bool {
+	switch number(err) {
+	case 1146, 1054, 1049, 1046:
+		return true
+	}
+	return false
+}
+
+// outside: no such savepoint, since there is none outside of a transaction.
+func outside(err error) bool { return number(err) == 1305 }
+
+// number is that of the server's refusal, 0 when it is none.
+func number(err error) uint16 {
+	var me *mysql.MySQLError
+	if errors.As(err, &me) {
+		return me.Number
+	}
+	return 0
 }
 
 // answered: the server itself refused and the connection is of use. 1053 and

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 
 	"evalq/internal/ledger"
@@ -33,27 +31,15 @@ type DB struct {
 // somebody else's too. What is committed is on that server's disk before the
 // answer, whatever its synchronous_commit says. No error has a password in it.
 func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	conf, err := pgx.ParseConfig(url)
+	d, err := connect(ctx, url)
 	if err != nil {
-		// The cause quotes the URL.
-		return nil, errors.New("postgres: open ledger: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+		return nil, err
 	}
-	if conf.RuntimeParams["application_name"] == "" {
-		conf.RuntimeParams["application_name"] = "evalq"
-	}
-	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("postgres: open ledger in %s: %w", d.Place, err), d.Close())
 		}
 	}()
-	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
-	d.write.SetMaxOpenConns(2)
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
-	if err := d.write.PingContext(ctx); err != nil {
-		return nil, unreachable(err)
-	}
 	if migrate {
 		err = locked(ctx, d.write, func() error { return migration.Up(ctx, d.write, database.DialectPostgres) })
 	} else {
@@ -62,13 +48,17 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 	if err != nil {
 		return nil, err
 	}
-	dialect := ledger.Postgres()
-	dialect.Again, dialect.Answered = again, answered
 	// The writer keeps its connection; one that idles beside it would only be
 	// found broken when it is needed.
 	d.write.SetMaxIdleConns(0)
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect, cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	return d, err
+}
+
+func dialect() ledger.Dialect {
+	d := ledger.Postgres()
+	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
+	return d
 }
 
 // unreachable keeps the reason of a failed connection and leaves out its
@@ -102,17 +92,30 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 // again: serialization_failure, deadlock_detected, lock_not_available,
 // unique_violation, and a plan that a migration made stale.
 func again(err error) bool {
-	var pe *pgconn.PgError
-	if !errors.As(err, &pe) {
-		return false
-	}
-	switch pe.Code {
+	switch code(err) {
 	case "40001", "40P01", "55P03", "23505":
 		return true
 	case "0A000":
-		return pe.Routine == "RevalidateCachedQuery"
+		var pe *pgconn.PgError
+		return errors.As(err, &pe) && pe.Routine == "RevalidateCachedQuery"
 	}
 	return false
+}
+
+// missing: undefined_table and undefined_column.
+func missing(err error) bool { return code(err) == "42P01" || code(err) == "42703" }
+
+// outside: no_active_sql_transaction.
+func outside(err error) bool { return code(err) == "25P01" }
+
+// code is the SQLSTATE of the server's refusal. A transaction of a caller's may
+// come from another driver than ours; they have this method in common.
+func code(err error) string {
+	var refused interface{ SQLState() string }
+	if errors.As(err, &refused) {
+		return refused.SQLState()
+	}
+	return ""
 }
 
 // answered: the server itself refused and the connection is of use. 57P01 to

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/pressly/goose/v3/database"
@@ -33,9 +35,13 @@ const readers = 4
 type DB struct {
 	*ledger.Ledger
 	// Lost is how many attempts the process before left behind.
-	Lost        int
+	Lost int
+	// InUse is set by Peek when another process owns the folder.
+	InUse       bool
+	dir, path   string
 	write, read *sql.DB
 	lock        *os.File
+	copying     sync.Mutex
 }
 
 // Open takes a folder, which it creates (mode 0700: answers are personal data)
@@ -43,13 +49,13 @@ type DB struct {
 // The lock ends with the process, also with SIGKILL.
 //
 // The file is in WAL mode with synchronous=FULL: what was committed survives
-// the loss of power.
+// the loss of power. A file that is damaged is refused with ErrDamaged.
 func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error) {
-	d := &DB{}
+	d := &DB{dir: dir}
 	defer func() {
 		if err != nil {
 			_ = d.Close()
-			err = fmt.Errorf("sqlite: open ledger in %q: %w", dir, err)
+			err = fmt.Errorf("sqlite: open ledger in %q: %w", dir, explain(err))
 		}
 	}()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,6 +65,10 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
+	d.path = path
+	if err := errors.Join(checkHeader(path, lastLedger(d.lock)), clean(dir)); err != nil {
+		return nil, err
+	}
 	if err := private(path); err != nil {
 		return nil, err
 	}
@@ -66,6 +76,9 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	d.write.SetMaxOpenConns(1)
+	if err := check(ctx, d.write, path); err != nil {
+		return nil, err
+	}
 	if err := migration.Up(ctx, d.write, database.DialectSQLite3); err != nil {
 		return nil, err
 	}
@@ -80,6 +93,9 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 	}
 	// Whatever ran in this file ran in a process that is gone: the lock says so.
 	if d.Lost, err = d.BuryAll(ctx); err != nil {
+		return nil, err
+	}
+	if err := noteLedger(d.lock, d.ID()); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -112,15 +128,23 @@ func private(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
+// dsn has SQLite overwrite what is deleted or replaced: it may be somebody's
+// answer.
 func dsn(path string, readOnly bool) string {
 	q := url.Values{}
-	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "temp_store(MEMORY)", "cache_size(-8000)"} {
+	for _, p := range []string{
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "temp_store(MEMORY)", "cache_size(-8000)",
+	} {
 		q.Add("_pragma", p)
 	}
 	if readOnly {
 		q.Add("_pragma", "query_only(1)")
 	}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+	return fileURL(path, q)
+}
+
+func fileURL(path string, options url.Values) string {
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options.Encode()}).String()
 }
 
 func lockDir(dir string) (*os.File, error) {
@@ -136,4 +160,26 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	return f, nil
+}
+
+// lastLedger is the id of the ledger that was opened last under a lock, or empty.
+func lastLedger(lock *os.File) string {
+	id := make([]byte, 64)
+	n, _ := lock.ReadAt(id, 0)
+	return strings.TrimSpace(string(id[:n]))
+}
+
+// noteLedger writes it down, so that a file that has lost everything is not taken
+// for a new one.
+func noteLedger(lock *os.File, id string) error {
+	if lastLedger(lock) == id {
+		return nil
+	}
+	if err := lock.Truncate(0); err != nil {
+		return fmt.Errorf("note the ledger's id: %w", err)
+	}
+	if _, err := lock.WriteAt([]byte(id+"\n"), 0); err != nil {
+		return fmt.Errorf("note the ledger's id: %w", err)
+	}
+	return nil
 }

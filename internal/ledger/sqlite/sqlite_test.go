@@ -165,3 +165,13 @@ func TestClosedLedgerRefusesWrites(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestALedgerOfOneProcessTakesNoPartInTransactionsOfOthers(t *testing.T) {
+	t.Parallel()
+	db := open(t, t.TempDir(), nil)
+	defer db.Close()
+	r := tasks.Request{Payload: tasks.EvaluationReport{UserID: 7, ReportID: 42}}
+	if _, _, err := db.AcceptIn(t.Context(), nil, r, "test"); !errors.Is(err, ledger.ErrNeedsServer) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,97 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"evalq/client"
+	"evalq/tasks"
+)
+
+func TestARemovalIsAskedForUntilItIsDone(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
+		switch len(asked) {
+		case 1:
+			problem(w, 503, "unavailable", "not now")
+		case 2:
+			fmt.Fprint(w, `{"jobs":2,"running":1,"done":false}`)
+		default:
+			fmt.Fprint(w, `{"jobs":3,"interviews":1,"done":true}`)
+		}
+	}, nil)
+	got, err := c.Erase(t.Context(), 9223372036854775807, false)
+	if want := (tasks.Removed{Jobs: 5, Interviews: 1, Done: true}); err != nil || got != want {
+		t.Fatalf("removed %+v, %v", got, err)
+	}
+	for _, a := range asked {
+		if a != `POST /v1/admin/erase {"dry_run":false,"user_id":9223372036854775807}` {
+			t.Errorf("asked %s", a)
+		}
+	}
+	if len(asked) != 3 {
+		t.Errorf("asked %d times", len(asked))
+	}
+	asked = asked[:2]
+	if _, err := c.Purge(t.Context(), time.Date(2026, 1, 1, 1, 0, 0, 0, time.FixedZone("", 3600)), true); err != nil || asked[2] != `POST /v1/admin/purge {"before":"2026-01-01T00:00:00Z","dry_run":true}` {
+		t.Errorf("asked %s, %v", asked[2], err)
+	}
+}
+
+func TestARemovalThatIsGivenUpSaysHowFarItCame(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 2 {
+			defer cancel(enough)
+		}
+		fmt.Fprint(w, `{"jobs":1,"done":false}`)
+	}, nil)
+	got, err := c.Erase(ctx, 7, false)
+	if !errors.Is(err, enough) || got.Jobs < 1 || got.Done {
+		t.Fatalf("removed %+v, %v", got, err)
+	}
+}
+
+func TestABackupIsWrittenAsItComes(t *testing.T) {
+	t.Parallel()
+	content := strings.Repeat("ledger", 10_000)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "POST" || r.URL.Path != "/v1/admin/backup" || r.Header.Get("Authorization") != "Bearer secret-token" {
+			t.Errorf("asked %s %s", r.Method, r.URL.Path)
+		}
+		w.Header().Set("Content-Type", "application/vnd.sqlite3")
+		_, _ = io.WriteString(w, content)
+	}, &client.Config{Token: "secret-token", Timeout: time.Nanosecond}) // which does not bound a backup
+	var out bytes.Buffer
+	if n, err := c.Backup(t.Context(), &out); err != nil || n != int64(len(content)) || out.String() != content {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	for status, want := range map[int]error{409: tasks.ErrConflict, 403: client.ErrUnauthorized, 503: tasks.ErrUnavailable} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { problem(w, status, "x", "use pg_dump") }, nil)
+		if n, err := c.Backup(t.Context(), &out); !errors.Is(err, want) || n != 0 || !strings.Contains(err.Error(), "use pg_dump") {
+			t.Errorf("%d: %d bytes, %v", status, n, err)
+		}
+	}
+	cut := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.sqlite3")
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "SQLite")
+	}, nil)
+	if n, err := cut.Backup(t.Context(), &out); err == nil || n != 6 {
+		t.Errorf("a part passed for the whole: %d bytes, %v", n, err)
+	}
+}

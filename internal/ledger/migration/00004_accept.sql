@@ -1,0 +1,28 @@
+-- +goose Up
+
+-- Each index costs on every insert and every move of a job. Few jobs are chores
+-- or wait for a time; MySQL keeps the whole indexes.
+${IN sqlite,postgres DROP INDEX evalq_jobs_chore;}
+${IN sqlite,postgres CREATE INDEX evalq_jobs_chore ON evalq_jobs (seq) WHERE chore = 1;}
+${IN sqlite,postgres DROP INDEX evalq_jobs_due;}
+${IN sqlite,postgres CREATE INDEX evalq_jobs_due ON evalq_jobs (state, due_at) WHERE due_at > 0;}
+
+-- With the report in front the key of a job also finds all jobs of a report.
+-- SQLite cannot part with the key of a table.
+${IN postgres ALTER TABLE evalq_jobs DROP CONSTRAINT evalq_jobs_kind_user_id_report_id_revision_key;}
+${IN mysql ALTER TABLE evalq_jobs DROP INDEX kind;}
+${IN postgres,mysql CREATE UNIQUE INDEX evalq_jobs_natural ON evalq_jobs (report_id, user_id, kind, revision);}
+${IN postgres DROP INDEX evalq_jobs_report;}
+${IN mysql DROP INDEX evalq_jobs_report ON evalq_jobs;}
+
+-- +goose Down
+${IN mysql CREATE INDEX evalq_jobs_report ON evalq_jobs (report_id, user_id);}
+${IN postgres CREATE INDEX evalq_jobs_report ON evalq_jobs (report_id, user_id);}
+${IN mysql DROP INDEX evalq_jobs_natural ON evalq_jobs;}
+${IN postgres DROP INDEX evalq_jobs_natural;}
+${IN mysql CREATE UNIQUE INDEX kind ON evalq_jobs (kind, user_id, report_id, revision);}
+${IN postgres ALTER TABLE evalq_jobs ADD UNIQUE (kind, user_id, report_id, revision);}
+${IN sqlite,postgres DROP INDEX evalq_jobs_due;}
+${IN sqlite,postgres CREATE INDEX evalq_jobs_due ON evalq_jobs (state, due_at);}
+${IN sqlite,postgres DROP INDEX evalq_jobs_chore;}
+${IN sqlite,postgres CREATE INDEX evalq_jobs_chore ON evalq_jobs (chore, seq);}
