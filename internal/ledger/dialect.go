@@ -76,6 +76,9 @@ func MySQL() Dialect {
 		Name: "mysql", Begin: "START TRANSACTION",
 		Session: []string{
 			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION innodb_lock_wait_timeout = 5",
+			// Where summer time ends, an hour of local time comes twice, and the clock
+			// would be an hour ahead in the first.
+			"SET SESSION time_zone = '+00:00'",
 			// MariaDB reads what is in the comment and ends idle transactions; MySQL
 			// can only end connections that are idle, whatever they do.
 			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 10",
