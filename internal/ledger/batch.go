@@ -83,13 +83,13 @@ const maxGather = 2 * time.Millisecond
 // last commit took, and nothing when nobody waits.
 func (w *writer) gather(answered int, took time.Duration) {
 	w.mu.Lock()
-	waiting := len(w.queue)
-	if waiting == 0 || waiting >= maxBatch {
+	wanted := min(len(w.queue)+answered, maxBatch)
+	if wanted < 2 || len(w.queue) >= wanted {
 		w.mu.Unlock()
 		return
 	}
 	full := make(chan struct{})
-	w.full, w.wanted = full, min(waiting+answered, maxBatch)
+	w.full, w.wanted = full, wanted
 	w.mu.Unlock()
 	timer := time.NewTimer(min(took/4, maxGather))
 	defer timer.Stop()

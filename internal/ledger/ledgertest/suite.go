@@ -18,6 +18,7 @@ func Run(t *testing.T, open Opener) {
 		{"bad requests are refused and nothing is stored", badRequestsRefused},
 		{"ids keep every digit", idsKeepEveryDigit},
 		{"a batch answers each request for itself", batchAnswersEach},
+		{"a batch and a crowd end as one by one does", batchesEndAsOneByOne},
 		{"an older delivery is settled without a run", olderDeliverySettled},
 		{"a second arrival while the attempt lives is busy", secondArrivalIsBusy},
 		{"a task unknown here is unknown", unknownTask},
