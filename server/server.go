@@ -53,6 +53,9 @@ type Config struct {
 	DrainTimeout time.Duration
 	// InterviewWait is how long a job waits for its interview. Defaults to 24 h.
 	InterviewWait time.Duration
+	// History is how long the events and attempts of a finished job are kept, 24 h
+	// at least. Below zero keeps them for ever. Defaults to 90 days.
+	History time.Duration
 	// Handlers serve the program's own kinds. One for a built-in kind replaces
 	// evalq's. Defaults to none.
 	Handlers map[tasks.Kind]worker.Handler
@@ -110,6 +113,9 @@ func (c Config) settings() (config.Config, error) {
 		if d != 0 {
 			set(name, d.String())
 		}
+	}
+	if c.History != 0 {
+		set("EVALQ_HISTORY", max(0, c.History).String())
 	}
 	if c.Slots != 0 {
 		set("EVALQ_CONCURRENCY", strconv.Itoa(c.Slots))

@@ -86,10 +86,25 @@ func (a *attempt) call(ctx context.Context) (json.RawMessage, error) {
 		probe(err)
 	}()
 	<-done
-	if err == nil && !json.Valid(result) {
-		return nil, errors.New("the handler returned a result that is not JSON")
+	if err == nil {
+		err = storable(result)
 	}
-	return result, err
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// storable refuses what no ledger would take. It would be tried for ever, because
+// a database says no more than that it cannot.
+func storable(value json.RawMessage) error {
+	switch {
+	case len(value) > MaxResult:
+		return fmt.Errorf("worker: the handler returned %d bytes, at most %d are kept: store large outcomes elsewhere and return their key", len(value), MaxResult)
+	case !json.Valid(value):
+		return errors.New("worker: the handler returned a value that is not JSON")
+	}
+	return nil
 }
 
 // probe asks an error what it will be asked later, so that one whose methods

@@ -13,7 +13,7 @@ import (
 type attemptKey struct{}
 
 // Step is a paid step: it gets a context that ends at the policy's CallTimeout
-// and returns a JSON value.
+// and returns a JSON value of at most MaxResult.
 type Step func(ctx context.Context) (json.RawMessage, error)
 
 // Checkpoint makes a paid step of a job happen once: its outcome is stored when
@@ -134,8 +134,8 @@ func (a *attempt) pay(ctx context.Context, fn Step) (json.RawMessage, error) {
 	switch {
 	case err != nil && call.Err() != nil && ctx.Err() == nil:
 		return nil, tasks.NewError(tasks.ClassTimeout, fmt.Errorf("a step took longer than %s: %w", a.policy.CallTimeout, err))
-	case err == nil && !json.Valid(value):
-		return nil, errors.New("worker: a step returned a value that is not JSON")
+	case err == nil:
+		err = storable(value)
 	}
 	return value, err
 }

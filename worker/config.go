@@ -10,8 +10,12 @@ import (
 	"evalq/tasks"
 )
 
-// Handler does one attempt of a job and returns its result, a JSON value. It
-// must stop when ctx ends: a handler that does not keeps its slot until it
+// MaxResult is the largest result of a job, and the largest outcome of a step, in
+// bytes. It is below what each database takes as it comes.
+const MaxResult = 8 << 20
+
+// Handler does one attempt of a job and returns its result, a JSON value of at
+// most MaxResult. It must stop when ctx ends: a handler that does not keeps its slot until it
 // returns. It fails with an error; tasks.NewError gives that error a class,
 // tasks.Skip ends the job without a result, tasks.WaitFor puts it on hold. It
 // may be called again for a job that it has worked on before.

@@ -36,6 +36,7 @@ func TestABackupIsRestoredAndServedAgain(t *testing.T) {
 	}
 
 	dir := filepath.Join(t.TempDir(), "data")
+	run(t, []string{"EVALQ_LEDGER_URL=postgres://db/evalq"}, "", "restore", path, "--data-dir", dir).want(t, 2, "database server", "own tools")
 	run(t, nil, "", "restore", path, "--data-dir", dir).want(t, 0, b.Ledger, "1 job", "start the server")
 	again := start(t, func(c *config.Config) { c.DataDir = dir })
 	if got := again.run(t, "get", j.ID, "--json").want(t, 0).job(t); got.State != tasks.Succeeded {

@@ -48,9 +48,12 @@ func Load(environ []string, flags *pflag.FlagSet, dotenvPath string) (*Config, e
 
 // LoadDataDir reads where the data folder is, and nothing else, as [Load] does.
 func LoadDataDir(environ []string, flags *pflag.FlagSet, dotenvPath string) (string, error) {
-	r, err := newReader(environ, flags, dotenvPath, []Setting{setting("DataDir")})
+	r, err := newReader(environ, flags, dotenvPath, []Setting{setting("DataDir"), setting("LedgerURL")})
 	if err != nil {
 		return "", err
+	}
+	if r.values[setting("LedgerURL").Env] != "" {
+		return "", problem("LedgerURL", "set", "then the ledger is in a database server and not in a folder: restore it with that server's own tools, or unset it")
 	}
 	c := Config{DataDir: r.values[setting("DataDir").Env]}
 	if err := c.complete(r.variable); err != nil {

@@ -107,18 +107,24 @@ func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (ne
 		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
 			return false, false, err
 		}
-		j.DueAt = dueFor(r, l.now())
+		j.DueAt = l.dueFor(r)
 		return false, true, l.save(t, j)
 	}
 	return false, false, nil
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
-	a := &ask{r: r, who: who, job: l.newJob(r, revision, l.now())}
-	return a.job, l.insertAll(t, []*ask{a})
+	j := l.newJob(r, revision)
+	var err error
+	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
+		return nil, err
+	}
+	t.after = append(t.after, l.notices.wake)
+	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
 }
 
-func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
+func (l *Ledger) newJob(r tasks.Request, revision int) *job {
+	now := l.now()
 	j := &job{deadRetried: -1, movedAt: ms(now)}
 	j.ID, j.Kind, j.Revision = tasks.NewID(now), r.Payload.Kind(), revision
 	j.UserID, j.ReportID = r.Payload.Subject()
@@ -127,7 +133,7 @@ func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
 		j.Priority = tasks.Default
 	}
 	j.Budget = l.cfg.Policies(j.Kind).Attempts
-	j.AcceptedAt, j.DueAt = now, dueFor(r, now)
+	j.AcceptedAt, j.DueAt = now, l.dueFor(r)
 	if c, ok := r.Payload.(tasks.Custom); ok {
 		j.Data, j.InputHash = c.Data, dataHash(c.Data)
 	}
@@ -135,8 +141,8 @@ func (l *Ledger) newJob(r tasks.Request, revision int, now time.Time) *job {
 }
 
 // dueFor is when the relay may hand the job out; zero means now.
-func dueFor(r tasks.Request, now time.Time) (due time.Time) {
-	if r.RunAt.After(now) {
+func (l *Ledger) dueFor(r tasks.Request) (due time.Time) {
+	if r.RunAt.After(l.now()) {
 		return r.RunAt.UTC()
 	}
 	return due

@@ -191,7 +191,7 @@ func (l *Ledger) acceptIn(t *txn, r tasks.Request, who string) (*job, bool, erro
 			}
 			revision = j.Revision + 1
 		}
-		j := l.newJob(r, revision, l.now())
+		j := l.newJob(r, revision)
 		inserted := false
 		if j.seq, inserted, err = t.insertNew(intoJobs, j.values()...); err != nil {
 			return nil, false, err

@@ -2,39 +2,39 @@ package ledger
 
 import "strings"
 
-// column is one column of rows that are written or looked for together.
-type column struct {
+// series is one column of rows that are written or looked for together.
+type series struct {
 	name   string
 	values any // []string, []int64 or [][]byte, one a row
 }
 
-func texts[T any, S ~string](name string, of []T, value func(T) S) column {
+func texts[T any, S ~string](name string, of []T, value func(T) S) series {
 	out := make([]string, len(of))
 	for i, v := range of {
 		out[i] = string(value(v))
 	}
-	return column{name, out}
+	return series{name, out}
 }
 
-func numbers[T any](name string, of []T, value func(T) int64) column {
+func numbers[T any](name string, of []T, value func(T) int64) series {
 	out := make([]int64, len(of))
 	for i, v := range of {
 		out[i] = value(v)
 	}
-	return column{name, out}
+	return series{name, out}
 }
 
-func blobs[T any](name string, of []T, value func(T) []byte) column {
+func blobs[T any](name string, of []T, value func(T) []byte) series {
 	out := make([][]byte, len(of))
 	for i, v := range of {
 		out[i] = value(v)
 	}
-	return column{name, out}
+	return series{name, out}
 }
 
 // at is the argument for one row. An absent blob is NULL; a nil []byte would be
 // stored as an empty one.
-func (c column) at(row int) any {
+func (c series) at(row int) any {
 	switch v := c.values.(type) {
 	case []string:
 		return v[row]
@@ -50,7 +50,7 @@ func (c column) at(row int) any {
 }
 
 // array is the type of the column as one argument.
-func (c column) array() string {
+func (c series) array() string {
 	switch c.values.(type) {
 	case []string:
 		return "text[]"
@@ -62,7 +62,7 @@ func (c column) array() string {
 
 // unnest is all rows as a table, in their order: an argument a column, so that
 // one statement serves any number of rows.
-func unnest(cols []column) (table string, args []any) {
+func unnest(cols []series) (table string, args []any) {
 	parts := make([]string, len(cols))
 	for i, c := range cols {
 		parts[i], args = "?::"+c.array(), append(args, c.values)
@@ -70,7 +70,7 @@ func unnest(cols []column) (table string, args []any) {
 	return "unnest(" + strings.Join(parts, ", ") + ")", args
 }
 
-func names(cols []column) string {
+func names(cols []series) string {
 	out := make([]string, len(cols))
 	for i, c := range cols {
 		out[i] = c.name
@@ -95,7 +95,7 @@ func portion(n int) int {
 }
 
 // insertRows inserts n rows, which get their seq in their order.
-func (t *txn) insertRows(table string, n int, cols []column) error {
+func (t *txn) insertRows(table string, n int, cols []series) error {
 	into := `INSERT INTO ` + table + ` (` + names(cols) + `) `
 	if t.d.arrays {
 		from, args := unnest(cols)

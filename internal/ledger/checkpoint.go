@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"evalq/tasks"
 )
@@ -12,6 +15,7 @@ import (
 // stored outcome, or that another live attempt is at work on it, or a claim: the
 // zero Checkpoint. A claim ends with its attempt.
 func (l *Ledger) ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
+	name = stepKey(name)
 	var c tasks.Checkpoint
 	err := l.w.do(ctx, func(t *txn) error {
 		c = tasks.Checkpoint{}
@@ -29,6 +33,16 @@ func (l *Ledger) ClaimStep(ctx context.Context, f tasks.Fence, scope, name strin
 		return tasks.Checkpoint{}, fmt.Errorf("ledger: claim step of %s: %w", f.Job, err)
 	}
 	return c, nil
+}
+
+// stepKey is a step's name such that each database tells it from all others. MySQL
+// takes spaces at the end for nothing, and what is no text is replaced.
+func stepKey(name string) string {
+	if name == legible(name) && !strings.HasSuffix(name, " ") {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return fits(legible(name), 400) + "#" + hex.EncodeToString(sum[:])
 }
 
 func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
@@ -79,6 +93,7 @@ func (l *Ledger) attemptLives(t *txn, id string, attempt int) (bool, error) {
 // SaveStep stores the outcome of a claimed step and counts it for the attempt.
 // Jobs that wait for an answer of the same report are sent on their way.
 func (l *Ledger) SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error {
+	name = stepKey(name)
 	err := l.w.do(ctx, func(t *txn) error {
 		j, err := t.fenced(f)
 		if err != nil {
@@ -117,6 +132,7 @@ func (t *txn) savedBefore(f tasks.Fence, scope, name string) error {
 // DropStep gives a claim back when its step failed, so that another job need
 // not wait for the end of the attempt.
 func (l *Ledger) DropStep(ctx context.Context, f tasks.Fence, scope, name string) error {
+	name = stepKey(name)
 	err := l.w.do(ctx, func(t *txn) error {
 		n, err := t.changed(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at = 0`,
 			scope, name, f.Job, f.Attempt)

@@ -58,7 +58,9 @@ func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on", "SET plan_cache_mode = force_generic_plan",
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+			// Plans are made once: what a batch costs must not depend on its size.
+			"SET plan_cache_mode = force_generic_plan",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
 		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
@@ -68,12 +70,18 @@ func Postgres() Dialect {
 }
 
 // MySQL is the dialect of MySQL 8 and of MariaDB from 10.6 on, the first with
-// SKIP LOCKED.
+// SKIP LOCKED. Its session gives up as that of PostgreSQL does.
 func MySQL() Dialect {
 	return Dialect{
 		Name: "mysql", Begin: "START TRANSACTION",
 		Session: []string{
 			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION innodb_lock_wait_timeout = 5",
+			// Where summer time ends, an hour of local time comes twice, and the clock
+			// would be an hour ahead in the first.
+			"SET SESSION time_zone = '+00:00'",
+			// MariaDB reads what is in the comment and ends idle transactions; MySQL
+			// can only end connections that are idle, whatever they do.
+			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 10",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
@@ -117,18 +125,39 @@ func (d *Dialect) sql(query string) string {
 }
 
 // plain turns arguments into what every driver takes for every column: flags
-// are numbers in all three schemas.
+// are numbers in all three schemas, and text is text.
 func plain(args []any) []any {
 	for i, a := range args {
-		if b, ok := a.(bool); ok {
+		switch a := a.(type) {
+		case bool:
 			n := int64(0)
-			if b {
+			if a {
 				n = 1
 			}
 			args[i] = n
+		case string:
+			args[i] = legible(a)
 		}
 	}
 	return args
+}
+
+// legible is text that every database takes: what other programs say may be no
+// UTF-8, and PostgreSQL has no NUL. A refused message would keep its attempt from
+// ever ending.
+func legible(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// fits is s cut to n characters.
+func fits(s string, n int) string {
+	for at := range s {
+		if n == 0 {
+			return s[:at]
+		}
+		n--
+	}
+	return s
 }
 
 // list is n placeholders for IN (…).

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"evalq/tasks"
 )
@@ -224,8 +225,7 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 	ripe := 0
 	err := l.w.do(ctx, func(t *txn) error {
 		now := ms(l.now())
-		n, err := t.changed(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND seq IN (SELECT seq FROM
-			(SELECT seq FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?) AS due)`, now, ripenChunk)
+		n, err := t.ripenAccepted(now)
 		if err != nil {
 			return err
 		}
@@ -242,11 +242,32 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 				return err
 			}
 		}
-		ripe = int(n) + len(held)
+		ripe = n + len(held)
 		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("ledger: ripen: %w", err)
+	}
+	return ripe, nil
+}
+
+// ripenAccepted changes the rows by their keys: with a subquery in place of the
+// list, MariaDB goes through all accepted jobs and locks each.
+func (t *txn) ripenAccepted(now int64) (ripe int, err error) {
+	due, err := t.seqs(`state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?`, now, ripenChunk)
+	if err != nil {
+		return 0, err
+	}
+	for chunk := range slices.Chunk(due, feedChunk) {
+		args := []any{now}
+		for i := range feedChunk { // always as many, so that it is one statement
+			args = append(args, chunk[min(i, len(chunk)-1)])
+		}
+		n, err := t.changed(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? AND seq IN (`+list(feedChunk)+`)`, args...)
+		if err != nil {
+			return 0, err
+		}
+		ripe += int(n)
 	}
 	return ripe, nil
 }

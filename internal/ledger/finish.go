@@ -257,7 +257,7 @@ func (l *Ledger) hold(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, error) {
 	if err := l.move(t, j, tasks.Held, worker, string(tr.Hold)); err != nil {
 		return tasks.Verdict{}, err
 	}
-	j.Hold, j.DueAt = tr.Hold, now.Add(wait)
+	j.Hold, j.DueAt = tasks.Hold(fits(legible(string(tr.Hold)), 63)), now.Add(wait)
 	return tasks.Verdict{State: tasks.Held}, l.save(t, j)
 }
 

@@ -22,9 +22,14 @@ func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int)
 	// A clock that went back must hide nothing: what moved in the future is old.
 	now := ms(l.now())
 	before := now - age
-	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs
-		WHERE state IN ('queued', 'retrying') AND seq > ? AND (? = 0 OR state = 'queued' AND (moved_at <= ? OR moved_at > ?) OR state = 'retrying' AND (due_at <= ? OR moved_at > ?)) ORDER BY seq LIMIT ?`,
-		after, age, before, now, before, now+setBack, limit)
+	// A state each, so that no database goes through all finished jobs in order of
+	// acceptance to find a few.
+	one := func(state, moved string) string {
+		return `SELECT * FROM (SELECT ` + jobColumns + ` FROM evalq_jobs WHERE state = '` + state + `' AND seq > ?
+			AND (? = 0 OR ` + moved + ` <= ? OR moved_at > ?) ORDER BY seq LIMIT ?) AS ` + state
+	}
+	rows, err := l.rows(ctx, one("queued", "moved_at")+` UNION ALL `+one("retrying", "due_at")+` ORDER BY seq LIMIT ?`,
+		after, age, before, now, limit, after, age, before, now+setBack, limit, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ledger: read tasks in Redis: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // PutInterview stores an interview under its report id, replacing what was
-// there, and sends the jobs that wait for it on their way. Changed is false when
+// there, and sends the jobs that wait for it on their way. The answer is false when
 // the content is the same. An interview of another user under the same id is
 // refused with tasks.ErrConflict.
 func (l *Ledger) PutInterview(ctx context.Context, doc evaluation.Interview, who string) (bool, error) {
@@ -19,7 +19,8 @@ func (l *Ledger) PutInterview(ctx context.Context, doc evaluation.Interview, who
 	if err != nil {
 		return false, fmt.Errorf("ledger: put interview %d: %w", doc.ReportID, err)
 	}
-	changed := false // no result of this function's: the write goes on when the caller gives up
+	// No named result: when the caller gives up, the write goes on.
+	changed := false
 	err = l.w.do(ctx, func(t *txn) error {
 		var user int64
 		var have string

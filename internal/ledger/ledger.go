@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"evalq/tasks"
@@ -69,8 +70,9 @@ type Ledger struct {
 	read    *sql.DB
 	id      string
 	notices notices
-	watch   watch // of the workers
-	lease   watch // of the relay that leads
+	watch   watch    // of the workers
+	lease   watch    // of the relay that leads
+	joined  sync.Map // the workers of this process, by id
 }
 
 // New takes a database whose schema is up to date: write is used through one
@@ -152,6 +154,9 @@ func (l *Ledger) Ready(ctx context.Context) error {
 	})
 }
 
+// Now is the time on the ledger's clock, which all its processes share.
+func (l *Ledger) Now() time.Time { return l.now() }
+
 // Exec runs one statement of the database's own kind, such as a PRAGMA, on the
 // connection that writes: for experiments with a database that refuses to write.
 func (l *Ledger) Exec(ctx context.Context, statement string) error {
@@ -160,9 +165,6 @@ func (l *Ledger) Exec(ctx context.Context, statement string) error {
 		return err
 	})
 }
-
-// Now is the time on the ledger's clock, which all its processes share.
-func (l *Ledger) Now() time.Time { return l.now() }
 
 // setMeta keeps one named value of the ledger as a whole.
 func (t *txn) setMeta(name, value string) error {

@@ -14,8 +14,9 @@ const (
 	// silence is how long a worker's heartbeat has to stand still, while somebody
 	// looks, before its jobs are given to others. Workers beat each second.
 	silence = 8 * time.Second
-	// blink is how long nobody may have looked: after a longer gap the watch
-	// begins anew, because it was the watcher who was away.
+	// blink is how long nobody may have looked. A longer gap counts for nothing,
+	// and half of the time is watched again after it, because it was the watcher who
+	// was away, and perhaps the ledger that nobody could write to.
 	blink = 3 * time.Second
 )
 
@@ -37,8 +38,11 @@ type sighting struct {
 func (w *watch) look(now time.Time, beats map[string]string, still time.Duration) (silent []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seen == nil || now.Sub(w.looked) > blink {
-		w.seen = map[string]sighting{}
+	if now.Sub(w.looked) > blink {
+		for who, s := range w.seen {
+			s.since = now.Add(-min(w.looked.Sub(s.since), still/2))
+			w.seen[who] = s
+		}
 	}
 	w.looked = now
 	seen := make(map[string]sighting, len(beats))
@@ -69,7 +73,7 @@ func (l *Ledger) alive(t *txn, worker string) (bool, error) {
 // many there were. On a ledger of many processes it is to be called each second:
 // it watches the heartbeats, and a worker whose beat has stood still for 8 s of
 // watching is given up. A machine that slept, or a database that was away, is no
-// death: after such a gap the watch begins anew.
+// death: such a gap does not count, and 4 s are watched again after it.
 func (l *Ledger) Recover(ctx context.Context) (int, error) {
 	lost := 0
 	if !l.dialect.OneOwner {

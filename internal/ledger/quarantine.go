@@ -26,7 +26,7 @@ func (l *Ledger) Quarantine(ctx context.Context, q tasks.Quarantined, body []byt
 			return err
 		}
 		_, err = t.exec(`INSERT INTO evalq_quarantine (fingerprint, at, source, queue, task_id, reason, body) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			mark, ms(l.now()), q.Source, q.Queue, q.TaskID, q.Reason, body)
+			mark, ms(l.now()), q.Source, fits(legible(q.Queue), 191), q.TaskID, q.Reason, body)
 		return err
 	})
 	if err != nil {

@@ -232,9 +232,10 @@ func (l *Ledger) oldest(ctx context.Context) (map[tasks.Priority]tasks.Job, erro
 	out := map[tasks.Priority]tasks.Job{}
 	now := ms(l.now())
 	for _, q := range tasks.Priorities() {
-		// The inner query reads the index of ready jobs alone.
+		// The inner query reads the index of ready jobs alone; a plain min(seq) would
+		// have PostgreSQL go through all jobs from the oldest on.
 		j, err := scanJob(l.row(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE seq =
-			(SELECT min(seq) FROM evalq_jobs WHERE state IN ('accepted', 'queued', 'retrying') AND queue = ? AND due_at <= ?)`, q, now))
+			(SELECT min(seq + 0) FROM evalq_jobs WHERE state IN ('accepted', 'queued', 'retrying') AND queue = ? AND due_at <= ?)`, q, now))
 		if isNoRows(err) {
 			continue
 		}

@@ -84,8 +84,13 @@ func (s *sweep) jobs(ctx context.Context, more, column string, value func(doomed
 			return false, nil
 		}
 		last = page[len(page)-1]
+		began := time.Now()
 		if err := s.take(ctx, page); err != nil {
 			return false, err
+		}
+		// As much time for others.
+		if !s.Dry && len(page) == trimChunk && !wait(ctx, time.Since(began)) {
+			return false, context.Cause(ctx)
 		}
 	}
 }

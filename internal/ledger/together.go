@@ -48,12 +48,11 @@ func (l *Ledger) acceptTogether(t *txn, ops []*write) error {
 	if err != nil {
 		return err
 	}
-	now := l.now()
 	var fresh []*ask
 	for _, a := range asks {
 		if !known[a.key] {
 			known[a.key] = true // a second request for it finds it
-			a.job, a.created = l.newJob(a.r, 1, now), true
+			a.job, a.created = l.newJob(a.r, 1), true
 			fresh = append(fresh, a)
 			continue
 		}
@@ -76,7 +75,7 @@ func (l *Ledger) insertAll(t *txn, fresh []*ask) error {
 		return nil
 	}
 	t.after = append(t.after, l.notices.wake)
-	if err := t.insertRows("evalq_jobs", len(fresh), []column{
+	if err := t.insertRows("evalq_jobs", len(fresh), []series{
 		texts("id", fresh, func(a *ask) string { return a.job.ID }),
 		texts("kind", fresh, func(a *ask) tasks.Kind { return a.job.Kind }),
 		numbers("user_id", fresh, func(a *ask) int64 { return a.job.UserID }),
@@ -93,7 +92,7 @@ func (l *Ledger) insertAll(t *txn, fresh []*ask) error {
 	}); err != nil {
 		return err
 	}
-	return t.insertRows("evalq_events", len(fresh), []column{
+	return t.insertRows("evalq_events", len(fresh), []series{
 		texts("job_id", fresh, func(a *ask) string { return a.job.ID }),
 		numbers("at", fresh, func(a *ask) int64 { return a.job.movedAt }),
 		texts("from_state", fresh, func(*ask) tasks.State { return "" }),
@@ -124,7 +123,7 @@ const newest = `(SELECT j.seq FROM evalq_jobs j WHERE j.kind = a.kind AND j.user
 func (t *txn) knownKeys(asks []*ask) (map[naturalKey]bool, error) {
 	known := make(map[naturalKey]bool, len(asks))
 	if t.d.arrays {
-		from, args := unnest([]column{
+		from, args := unnest([]series{
 			texts("kind", asks, func(a *ask) tasks.Kind { return a.key.kind }),
 			numbers("user_id", asks, func(a *ask) int64 { return a.key.user }),
 			numbers("report_id", asks, func(a *ask) int64 { return a.key.report }),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 )
 
 // txn is a write transaction. Its after functions run once the commit is done,
@@ -137,6 +138,11 @@ func (t *txn) seqs(where string, args ...any) ([]int64, error) {
 // try as often as there may be such.
 func (l *Ledger) rows(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
 	query, args = l.dialect.sql(query), plain(args)
+	if !l.dialect.OneOwner { // a file does not fall silent
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		time.AfterFunc(readTimeout, cancel) // when the rows have been read, nobody minds
+	}
 	for range readTries {
 		if rows, err = l.read.QueryContext(ctx, query, args...); l.told(ctx, err) {
 			break
@@ -144,6 +150,10 @@ func (l *Ledger) rows(ctx context.Context, query string, args ...any) (rows *sql
 	}
 	return rows, err
 }
+
+// readTimeout bounds one read: a server that has lost its power gives no answer,
+// and callers such as the relay have no deadline of their own.
+const readTimeout = 30 * time.Second
 
 // readTries is above the number of connections that a read pool keeps.
 const readTries = 10
@@ -161,8 +171,10 @@ type oneRow struct {
 }
 
 func (r *oneRow) Scan(dest ...any) (err error) {
+	ctx, cancel := context.WithTimeout(r.ctx, readTimeout)
+	defer cancel()
 	for range readTries {
-		if err = r.l.read.QueryRowContext(r.ctx, r.query, r.args...).Scan(dest...); r.l.told(r.ctx, err) {
+		if err = r.l.read.QueryRowContext(ctx, r.query, r.args...).Scan(dest...); r.l.told(ctx, err) {
 			break
 		}
 	}

@@ -18,22 +18,38 @@ func (l *Ledger) Join(ctx context.Context, w tasks.Worker) error {
 		if err != nil || n > 0 {
 			return err // the answer to the same call was lost
 		}
-		_, err = t.exec(`INSERT INTO evalq_workers (id, host, pid, build, slots, started_at, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			w.ID, w.Host, w.PID, w.Build, w.Slots, now, now)
-		return err
+		return t.join(w, now, now)
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: join worker %s: %w", w.ID, err)
 	}
+	w.StartedAt = l.now()
+	l.joined.Store(w.ID, w)
 	return nil
 }
 
+func (t *txn) join(w tasks.Worker, started, now int64) error {
+	_, err := t.exec(`INSERT INTO evalq_workers (id, host, pid, build, slots, started_at, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		w.ID, w.Host, w.PID, w.Build, w.Slots, started, now)
+	return err
+}
+
 // Beat is a worker's sign of life. One that was given up meanwhile counts as alive
-// again; what it ran is not its own any more.
+// again; what it ran is not its own any more. One that joined here and that the
+// database does not know, because it is an older copy by now, joins again: else
+// all that it begins would be taken for lost.
 func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
 	err := l.w.do(ctx, func(t *txn) error {
-		_, err := t.exec(`UPDATE evalq_workers SET beat_at = ?, beats = beats + 1, draining = ?, ended_at = 0 WHERE id = ?`, ms(l.now()), draining, worker)
-		return err
+		now := ms(l.now())
+		n, err := t.changed(`UPDATE evalq_workers SET beat_at = ?, beats = beats + 1, draining = ?, ended_at = 0 WHERE id = ?`, now, draining, worker)
+		if err != nil || n > 0 {
+			return err
+		}
+		if w, ok := l.joined.Load(worker); ok {
+			w := w.(tasks.Worker)
+			return t.join(w, ms(w.StartedAt), now)
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("ledger: beat %s: %w", worker, err)
@@ -44,6 +60,7 @@ func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
 // Leave ends a worker that has stopped in order. What its handlers did not bring
 // to an end is handed back at no cost, but for stuck ones: those count as a death.
 func (l *Ledger) Leave(ctx context.Context, worker string) error {
+	l.joined.Delete(worker)
 	err := l.w.do(ctx, func(t *txn) error {
 		left, err := t.runningOn(worker)
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +19,9 @@ const maxBatch = 256
 
 // writeTimeout bounds one commit. A disk that takes longer is broken.
 const writeTimeout = 30 * time.Second
+
+// beginTimeout bounds the first word on a connection, and making a new one.
+const beginTimeout = 15 * time.Second
 
 // refusal is an error that a write returns before it has changed anything. It
 // goes to its caller and leaves the batch alone.
@@ -58,8 +60,8 @@ type writer struct {
 	queue      []*write
 	busy       bool
 	shut       bool
-	full       chan struct{}
-	wanted     int
+	full       chan struct{} // set while drain gathers; closed when queue has
+	wanted     int           // that many writes
 	wg         sync.WaitGroup
 	conn       *sql.Conn            // used by drain alone, as is stmts
 	stmts      map[string]*sql.Stmt // prepared on conn
@@ -91,10 +93,7 @@ func (w *writer) await(op *write) error {
 		return fmt.Errorf("ledger: closed: %w", tasks.ErrUnavailable)
 	}
 	w.queue = append(w.queue, op)
-	if w.full != nil && len(w.queue) >= w.wanted {
-		close(w.full)
-		w.full = nil
-	}
+	w.tellGatherer()
 	if !w.busy {
 		w.busy = true
 		w.wg.Go(w.drain)
@@ -204,39 +203,6 @@ func (w *writer) commit(batch []*write) {
 	}
 }
 
-// commitNew accepts, where one statement can, the requests of a batch that asks
-// for nothing else, and returns the writes that are still to be done. What goes
-// wrong is left to the transaction that follows.
-func (w *writer) commitNew(batch []*write) []*write {
-	if w.acceptsNew == nil || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
-		return batch
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if w.connect(ctx) != nil || w.clock.sync(ctx, w.conn) != nil {
-		return batch
-	}
-	t := &txn{ctx: ctx, d: w.dialect, q: w}
-	left := batch
-	err := t.run(func(t *txn) (err error) {
-		left, err = w.acceptsNew(t, batch)
-		return err
-	})
-	if err == nil {
-		for _, f := range t.after {
-			f()
-		}
-		return left
-	}
-	if errors.Is(w.broken(err), errBroken) {
-		w.disconnect()
-		for _, op := range batch {
-			op.again = true
-		}
-	}
-	return batch
-}
-
 // alone commits one write. Its own failure is in op; down is set when the
 // database cannot be reached, which is the failure of all that wait.
 func (w *writer) alone(op *write) (down error) {
@@ -281,18 +247,18 @@ var (
 // transact runs the batch between the dialect's BEGIN and COMMIT on the
 // writer's own connection, on which its statements stay prepared.
 func (w *writer) transact(batch []*write) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if err := w.begin(ctx); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
 	defer func() {
 		switch {
 		case err == nil:
 		case errors.Is(err, errBroken):
 			w.disconnect()
 		default:
-			if _, rerr := w.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); rerr != nil {
+			if rerr := w.end("ROLLBACK"); rerr != nil {
 				w.disconnect()
 			}
 		}
@@ -300,9 +266,7 @@ func (w *writer) transact(batch []*write) (err error) {
 	if err := w.apply(ctx, batch); err != nil {
 		return w.broken(err)
 	}
-	// Without the deadline: a commit that is cut off may have happened, and a
-	// caller who is told otherwise would act on it.
-	if _, err := w.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
+	if err := w.end("COMMIT"); err != nil {
 		err = w.broken(unavailable("commit", err))
 		if errors.Is(err, errBroken) {
 			for _, op := range batch {
@@ -314,38 +278,19 @@ func (w *writer) transact(batch []*write) (err error) {
 	return nil
 }
 
-// apply runs the batch's statements: first all requests to accept at once, then
-// the changes one by one.
-func (w *writer) apply(ctx context.Context, batch []*write) error {
-	var asking []*write
-	for _, op := range batch {
-		op.err, op.after = nil, nil
-		if op.apply == nil {
-			asking = append(asking, op)
-		}
+// end says COMMIT or ROLLBACK, with a time of its own. A commit that is cut off may
+// have happened; a server that gives no answer is as good as a broken connection,
+// which is repeated. Where a caller would be told that nothing was stored, the
+// answer is waited for.
+func (w *writer) end(how string) error {
+	ctx := context.Background()
+	if w.dialect.Answered != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
 	}
-	if len(asking) > 0 {
-		t := &txn{ctx: ctx, d: w.dialect, q: w}
-		if err := t.run(func(t *txn) error { return w.accepts(t, asking) }); err != nil {
-			return err
-		}
-		asking[0].after = t.after
-	}
-	for _, op := range batch {
-		if op.apply == nil {
-			continue
-		}
-		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
-		if err := t.run(op.apply); err != nil {
-			var r *refusal
-			if !errors.As(err, &r) {
-				return err
-			}
-			op.err = r.err
-		}
-		op.after = t.after
-	}
-	return nil
+	_, err := w.conn.ExecContext(ctx, how)
+	return err
 }
 
 // broken marks an error that is not the database's answer.
@@ -358,21 +303,34 @@ func (w *writer) broken(err error) error {
 
 // begin opens a transaction, on a new connection when the one at hand has
 // broken since its last use. It also sets the clock by the database's.
-func (w *writer) begin(ctx context.Context) error {
+func (w *writer) begin() error {
 	var err error
 	for range 2 {
-		if err = w.connect(ctx); err != nil {
-			break
-		}
-		if _, err = w.conn.ExecContext(ctx, w.dialect.Begin); err == nil {
-			err = w.clock.sync(ctx, w.conn)
-		}
-		if err == nil {
+		var opened bool
+		if opened, err = w.open(); err == nil {
 			return nil
+		}
+		if !opened {
+			break
 		}
 		w.disconnect()
 	}
 	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
+}
+
+// open tries it once. Its time is its own: a connection that has fallen silent
+// takes all of it, and a new one may do at once. Opened says that there is a
+// connection.
+func (w *writer) open() (opened bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	defer cancel()
+	if err := w.connect(ctx); err != nil {
+		return false, err
+	}
+	if _, err := w.conn.ExecContext(ctx, w.dialect.Begin); err != nil {
+		return true, err
+	}
+	return true, w.clock.sync(ctx, w.conn)
 }
 
 func (w *writer) connect(ctx context.Context) error {
@@ -442,25 +400,4 @@ func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows
 		return nil, err
 	}
 	return s.QueryContext(ctx, args...)
-}
-
-func (w *writer) gather(answered int, took time.Duration) {
-	w.mu.Lock()
-	waiting := len(w.queue)
-	if waiting == 0 || waiting >= maxBatch {
-		w.mu.Unlock()
-		return
-	}
-	full := make(chan struct{})
-	w.full, w.wanted = full, min(waiting+answered, maxBatch)
-	w.mu.Unlock()
-	timer := time.NewTimer(min(took/4, 2*time.Millisecond))
-	select {
-	case <-full:
-	case <-timer.C:
-	}
-	timer.Stop()
-	w.mu.Lock()
-	w.full = nil
-	w.mu.Unlock()
 }

@@ -40,6 +40,7 @@ func (r *rate) perSecond(now time.Time) float64 {
 
 // backoff spaces the tries while Redis or the ledger is away.
 type backoff struct {
+	since time.Time // of the first failure
 	until time.Time
 	step  time.Duration
 }
@@ -56,6 +57,9 @@ func (b *backoff) succeed() { b.step = 0 }
 // fail answers how long to wait: half of the step for certain and half at
 // random, so that several relays do not return together.
 func (b *backoff) fail() time.Duration {
+	if b.step == 0 {
+		b.since = time.Now()
+	}
 	b.step = min(max(2*b.step, firstBackoff), lastBackoff)
 	wait := b.step/2 + rand.N(b.step/2)
 	b.until = time.Now().Add(wait)

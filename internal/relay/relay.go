@@ -74,6 +74,7 @@ type Relay struct {
 	run    string               // what Redis calls the present run of its server; empty if it does not say
 	taken  map[string]time.Time // active tasks, and when each was first seen so
 	leads  bool                 // this relay does what one does for all
+	aside  time.Time            // when it last let another lead
 	away   bool                 // the ledger could not be reached
 	down   backoff
 	every  rhythm
@@ -193,6 +194,10 @@ func (r *Relay) Run(ctx context.Context) error {
 // because nobody may have for a while. Renewing it is a write: a ledger that
 // takes none has nobody look for lost workers, who could not have beaten.
 func (r *Relay) lead(ctx context.Context) {
+	if r.stepAside(ctx) {
+		r.leads = false
+		return
+	}
 	led := r.leads
 	var err error
 	r.leads, err = r.ledger.Lead(ctx, r.id)

@@ -15,16 +15,16 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/sqlite"
 	"evalq/internal/redistest"
+	"evalq/internal/sqltest"
 	"evalq/tasks"
 	"evalq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { sqltest.Main(m) }
 
 // kind is a platform's own kind.
 const kind tasks.Kind = "resume_parse"

@@ -1,14 +1,9 @@
 package ledgertest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
-	"net/url"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,11 +14,10 @@ import (
 // URLOpener opens the ledger at a URL.
 type URLOpener func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger
 
-// RunLostAnswers cuts the connection after a COMMIT has reached the database and
+// RunLostAnswers cuts the connection after a commit has reached the database and
 // before its answer comes back, and asks whether each write is done once and its
-// caller told the truth. Where a statement commits by itself, what is in it
-// stands for the COMMIT.
-func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener, statements ...string) {
+// caller told the truth.
+func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
 	for name, test := range map[string]func(*cutWorld){
 		"a submission":          lostAccept,
 		"a begin":               lostBegin,
@@ -35,22 +29,27 @@ func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener, s
 		"a worker that joins":   lostJoin,
 		"a retry and a cancel":  lostActs,
 		"a database gone after": lostForGood,
+
+		"a connection that falls silent inside a write": silentWrite,
+		"connections that fall silent when they idle":   silentReads,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newCutter(t, url(t), append(statements, "COMMIT"))
+			p := newCutter(t, url(t))
 			clock := &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 			w := &world{t: t, ctx: t.Context(), clock: clock}
-			w.Ledger = open(t, p.url, &ledger.Config{Build: "v1.2.3", Now: clock.Now, Jitter: func() float64 { return 0.5 }})
+			cfg := &ledger.Config{Build: "v1.2.3", Now: clock.Now, Jitter: func() float64 { return 0.5 }}
+			w.Ledger = open(t, p.url, cfg)
 			w.must(w.Join(w.ctx, tasks.Worker{ID: worker, Slots: 4}))
-			test(&cutWorld{w, p})
+			test(&cutWorld{w, p, func() *ledger.Ledger { return open(t, p.straight, cfg) }})
 		})
 	}
 }
 
 type cutWorld struct {
 	*world
-	p *cutter
+	p     *cutter
+	other func() *ledger.Ledger // of another process, which is not cut off
 }
 
 // lost runs do with the answer to its next commit lost, and fails when no commit
@@ -225,110 +224,5 @@ func lostForGood(w *cutWorld) {
 	}
 	if _, created, err := w.Accept(w.ctx, report(1, 2), "test"); err != nil || !created {
 		w.t.Fatalf("the other: created %v, %v", created, err)
-	}
-}
-
-// cutter is a proxy before the database. Armed, it lets the next COMMIT through,
-// keeps the answer and cuts the connection.
-type cutter struct {
-	url    string
-	ends   []string // what a commit has in it
-	target string
-	armed  atomic.Bool
-	closed atomic.Bool // it takes no new connections
-	cuts   atomic.Int64
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	open   map[net.Conn]bool
-}
-
-func newCutter(t testing.TB, raw string, ends []string) *cutter {
-	t.Helper()
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &cutter{target: u.Host, ends: ends, open: map[net.Conn]bool{}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = l.Addr().String()
-	p.url = u.String()
-	p.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.wg.Go(func() { p.serve(c) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		p.mu.Lock()
-		for c := range p.open {
-			c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *cutter) track(c net.Conn, on bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if on {
-		p.open[c] = true
-	} else {
-		delete(p.open, c)
-		c.Close()
-	}
-}
-
-func (p *cutter) serve(client net.Conn) {
-	p.track(client, true)
-	defer p.track(client, false)
-	if p.closed.Load() {
-		return
-	}
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	p.track(server, true)
-	defer p.track(server, false)
-	var mute atomic.Bool
-	p.wg.Go(func() { // what the server says
-		defer client.Close()
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			if mute.Load() {
-				return // the COMMIT was answered, so it is done
-			}
-			if err == nil {
-				_, err = client.Write(buf[:n])
-			}
-			if err != nil {
-				return
-			}
-		}
-	})
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := client.Read(buf)
-		if err != nil {
-			return
-		}
-		said := bytes.ReplaceAll(buf[:n], []byte("COMMITTED"), nil) // the isolation level
-		if slices.ContainsFunc(p.ends, func(end string) bool { return bytes.Contains(said, []byte(end)) }) && p.armed.CompareAndSwap(true, false) {
-			mute.Store(true)
-			p.cuts.Add(1)
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			return
-		}
 	}
 }

@@ -32,13 +32,14 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"of two workers with the same delivery one runs it", beginRace},
 		{"of two jobs that want the same answer one pays", claimRace},
 		{"a worker that is watched and silent is given up, one that beats is not", silentWorker},
-		{"a watcher that was away begins anew", watcherAway},
+		{"a watcher that was away does not count that time", watcherAway},
 		{"a worker that was given up and comes back finds its writes refused", zombieAcrossProcesses},
 		{"one relay leads and another follows when it is silent", leaseFollows},
 		{"a lease that is given back is taken at once", leaseGivenBack},
 		{"an interview and a hold that miss each other are brought together", missedRelease},
 		{"an answer and a hold that miss each other are brought together", missedAnswer},
 		{"the time is the database's", databaseTime},
+		{"a worker whose row a database has lost is put on record again", lostRow},
 		{"many writers in each other's way keep every rule", crossfire},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -246,11 +247,18 @@ func watcherAway(p *pair) {
 	p.a.running(report(1, 1))
 	p.watch(7*time.Second, second)
 	p.a.clock.pass(time.Hour) // nobody looked
-	if lost := p.watch(7*time.Second, second); lost != 0 {
+	if lost := p.watch(4*time.Second, second); lost != 0 {
 		p.a.t.Fatalf("%d jobs were lost by a watcher that had slept", lost)
 	}
-	if lost := p.watch(3*time.Second, second); lost != 1 {
+	if lost := p.watch(2*time.Second, second); lost != 1 {
 		p.a.t.Fatalf("%d jobs were lost", lost)
+	}
+	p.a.must(p.a.Beat(p.a.ctx, worker, false)) // it was the ledger that was away, for both
+	_, _ = p.a.running(report(1, 2))
+	p.watch(7*time.Second, second)
+	p.a.clock.pass(time.Hour)
+	if lost := p.watch(10*time.Second, worker, second); lost != 0 {
+		p.a.t.Fatalf("%d jobs of a worker that beats again were lost", lost)
 	}
 }
 

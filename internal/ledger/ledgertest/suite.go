@@ -79,6 +79,9 @@ func Run(t *testing.T, open Opener) {
 		{"many callers at once are all accepted, each key once", manyCallers},
 		{"random interleavings keep every rule", randomInterleavings},
 		{"waiters learn of the end", waitersLearn},
+		{"what is not text does not keep an attempt from ending", badText},
+		{"an interview whose caller gave up is stored or not", interviewGivenUp},
+		{"keys that differ in a space at their end are two steps", spacedKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -22,6 +22,10 @@ import (
 // readers bounds the connections that read beside the one that writes.
 const readers = 8
 
+// idleFor is how long one of them is kept that nobody uses. When the server has
+// gone without a word, each that is left takes a read to find out.
+const idleFor = 20 * time.Second
+
 // DB is an open ledger and its connections.
 type DB struct {
 	*ledger.Ledger

@@ -152,3 +152,26 @@ func TestAConnectionThatTheServerCutsIsReplaced(t *testing.T) {
 		}
 	}
 }
+
+// Half past two in the night of Berlin in which summer time ended in 2025: it came
+// twice. The server of the test may be anywhere, so this asks where the session is.
+func TestTheClockOfASessionKnowsNoSummerTime(t *testing.T) {
+	t.Parallel()
+	conn, err := raw(t, sqltest.MariaDB(t)).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, s := range append(ledger.MySQL().Session, "SET SESSION timestamp = 1761438600") {
+		if _, err := conn.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var zone, local string
+	if err := conn.QueryRowContext(t.Context(), "SELECT @@session.time_zone, CAST(NOW() AS CHAR)").Scan(&zone, &local); err != nil {
+		t.Fatal(err)
+	}
+	if zone != "+00:00" || local != "2025-10-26 00:30:00" {
+		t.Errorf("the session is in zone %s, where it is %s", zone, local)
+	}
+}

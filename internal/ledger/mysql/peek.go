@@ -79,6 +79,7 @@ func connect(ctx context.Context, raw string) (*DB, error) {
 	d.write.SetMaxOpenConns(2)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
+	d.read.SetConnMaxIdleTime(idleFor)
 	if err := d.write.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("mysql: open ledger in %s: connect: %w", d.Place, err), d.Close())
 	}

@@ -79,11 +79,15 @@ func connect(ctx context.Context, url string) (*DB, error) {
 	if conf.RuntimeParams["application_name"] == "" {
 		conf.RuntimeParams["application_name"] = "evalq"
 	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = connectTimeout
+	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
 	d.write.SetMaxOpenConns(2)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
+	d.read.SetConnMaxIdleTime(idleFor)
 	if err := d.write.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("postgres: open ledger in %s: %w", d.Place, unreachable(err)), d.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3/database"
@@ -17,6 +18,14 @@ import (
 
 // readers bounds the connections that read beside the one that writes.
 const readers = 8
+
+// idleFor is how long one of them is kept that nobody uses. When the server has
+// gone without a word, each that is left takes a read to find out.
+const idleFor = 20 * time.Second
+
+// connectTimeout is for one host of the URL that does not say connect_timeout: of
+// several, one that gives no answer must leave time for the next.
+const connectTimeout = 5 * time.Second
 
 // DB is an open ledger and its connections.
 type DB struct {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/ledgertest"
@@ -59,8 +62,7 @@ func TestProcessesShareALedgerInPostgres(t *testing.T) {
 func TestAnAnswerThatIsLostAtTheCommitIsNoSecondWriteInPostgres(t *testing.T) {
 	t.Parallel()
 	ledgertest.RunLostAnswers(t, func(t testing.TB) string { return sqltest.Postgres(t) },
-		func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger { return open(t, url, cfg).Ledger },
-		string(tasks.KindEvaluationReport)) // new jobs are accepted by one statement, which has their kind
+		func(t testing.TB, url string, cfg *ledger.Config) *ledger.Ledger { return open(t, url, cfg).Ledger })
 }
 
 func TestManyProcessesThatStartAtOnceMakeOneSchema(t *testing.T) {
@@ -133,5 +135,30 @@ func TestAConnectionThatTheServerCutsIsReplaced(t *testing.T) {
 		if _, err := db.Get(t.Context(), j.ID); err != nil {
 			t.Fatalf("read after the cut: %v", err)
 		}
+	}
+}
+
+// A primary that has lost its power answers nothing; nor does this one.
+func TestAHostThatIsSilentDoesNotKeepTheNextFromBeingAsked(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	u, err := url.Parse(sqltest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = silent.Addr().String() + "," + u.Host
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	db, err := postgres.Open(ctx, u.String(), true, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, _, err := db.Accept(ctx, tasks.Request{Payload: tasks.EvaluationReport{UserID: 1, ReportID: 1}}, "test"); err != nil {
+		t.Fatal(err)
 	}
 }
