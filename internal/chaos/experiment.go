@@ -34,7 +34,7 @@ func (w *world) experiment(ctx context.Context) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l := newLoad(w.apis, w.cfg.Seed)
-	seen := newWitness(w.books)
+	seen := newWitness(w.books, l.pace)
 	done := make(chan struct{}, 2)
 	go func() {
 		defer func() { done <- struct{}{} }()
@@ -87,6 +87,7 @@ func (w *world) breakAll(ctx context.Context, faults []fault, l *load) ([]struck
 		if err != nil {
 			return all, err
 		}
+		working := w.atWork(t)
 		stop := l.trickle(w.share(2*k+1, len(faults))/2, w.share(2*k+2, len(faults))/2, f.lasts)
 		s, err := w.strike(ctx, f, t, n)
 		stop()
@@ -94,7 +95,7 @@ func (w *world) breakAll(ctx context.Context, faults []fault, l *load) ([]struck
 		if err != nil {
 			return all, err
 		}
-		w.cfg.Tell("%s %4d of %d finished, %2d at work: %s %s%s", clock(s.at), t.finished, w.cfg.Jobs, w.atWork(t), s.target, s.note, s.undone)
+		w.cfg.Tell("%s %4d of %d finished, %2d at work: %s %s%s", clock(s.at), t.finished, w.cfg.Jobs, working, s.target, s.note, s.undone)
 		if f.calm {
 			if err := w.recovered(ctx, s.worker); err != nil {
 				return all, err

@@ -13,30 +13,40 @@ import (
 	"evalq/tasks"
 )
 
-// How the servers are set up so that they can run full: PostgreSQL under a limit
-// of the size of its files, for which its log must be in small ones; MariaDB with
-// a tablespace that ends.
+// How the servers are set up so that they can run full, which is a limit on the
+// size of their files: their logs have to be in small ones.
 var (
 	postgresInit = []string{"--wal-segsize=1"}
-	mariadbArgs  = []string{
-		"--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:512M", "--innodb-log-file-size=16M",
-	}
+	mariadbArgs  = []string{"--innodb-log-file-size=8M", "--innodb-autoextend-increment=1"}
 )
 
-// leastLimit is the size of a file of PostgreSQL's log.
-const leastLimit = 1 << 20
+// leastLimit leaves room for every file that is not a table.
+var leastLimit = map[string]int64{Postgres: 1 << 20, MySQL: 14 << 20}
+
+// swell makes the events the largest table, so that all others can go on growing
+// under a limit that stops it.
+var swell = map[string]string{
+	Postgres: `ALTER TABLE evalq_events SET (fillfactor = 10)`,
+	MySQL:    `ALTER TABLE evalq_events ADD COLUMN ballast VARBINARY(4000) NOT NULL DEFAULT (REPEAT('x', 4000))`,
+}
+
+// tableSize asks for the size of their file.
+var tableSize = map[string]string{
+	Postgres: `SELECT pg_relation_size('evalq_events')`,
+	MySQL:    `SELECT file_size FROM information_schema.innodb_sys_tablespaces WHERE name LIKE '%/evalq_events'`,
+}
 
 // errRoomLeft means that the ledger still took a write.
 var errRoomLeft = errors.New("the ledger did not run full")
 
-// roomy has PostgreSQL spread the events over many pages, so that their file is
-// larger than those that must go on growing while the ledger is full.
+// roomy prepares the ledger for running full.
 func (w *world) roomy(ctx context.Context) error {
-	if w.cfg.Ledger != Postgres {
+	statement, ok := swell[w.cfg.Ledger]
+	if !ok {
 		return nil
 	}
-	if _, err := w.books.db.ExecContext(ctx, `ALTER TABLE evalq_events SET (fillfactor = 10)`); err != nil {
-		return fmt.Errorf("chaos: spread the events: %w", err)
+	if _, err := w.books.db.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("chaos: make the events large: %w", err)
 	}
 	return nil
 }
@@ -76,11 +86,8 @@ func (w *world) fillUp(ctx context.Context, d time.Duration) (refused int, err e
 // fillers are the three steps for the ledger at hand. A probe answers whether a
 // write was refused.
 func (w *world) fillers() (fill, empty func(context.Context) error, probe func(context.Context) (bool, error)) {
-	switch w.cfg.Ledger {
-	case Postgres:
-		return w.limitPostgres, func(context.Context) error { return limitFiles(w.server, noLimit) }, w.probeEvents
-	case MySQL:
-		return w.fillMariaDB, w.emptyMariaDB, w.probeEvents
+	if w.server != nil {
+		return w.limit, func(context.Context) error { return limitFiles(w.server, noLimit) }, w.probeEvents
 	}
 	n := w.nodes[0]
 	word := func(word string) func(context.Context) error {
@@ -89,42 +96,17 @@ func (w *world) fillers() (fill, empty func(context.Context) error, probe func(c
 	return word(wordFull), word(wordRoom), w.probeInterview
 }
 
-// limitPostgres forbids every file of the server to grow beyond the present size
-// of the events.
-func (w *world) limitPostgres(ctx context.Context) error {
+// limit forbids every file of the server to grow beyond the present size of the
+// events.
+func (w *world) limit(ctx context.Context) error {
 	var size int64
-	if err := w.books.db.QueryRowContext(ctx, `SELECT pg_relation_size('evalq_events')`).Scan(&size); err != nil {
+	if err := w.books.db.QueryRowContext(ctx, tableSize[w.cfg.Ledger]).Scan(&size); err != nil {
 		return err
 	}
-	if size < leastLimit {
+	if size < leastLimit[w.cfg.Ledger] {
 		return fmt.Errorf("%w: its largest table has %d bytes", errRoomLeft, size)
 	}
 	return limitFiles(w.server, uint64(size))
-}
-
-// fillMariaDB adds a table until nothing more fits, the last rows being small.
-func (w *world) fillMariaDB(ctx context.Context) error {
-	if _, err := w.books.db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS chaos_ballast (body LONGBLOB)`); err != nil {
-		return err
-	}
-	for _, size := range []int{4 << 20, 256 << 10, 32 << 10, 4 << 10} {
-		for {
-			_, err := w.books.db.ExecContext(ctx, `INSERT INTO chaos_ballast VALUES (REPEAT('x', ?))`, size)
-			if err == nil {
-				continue
-			}
-			if !strings.Contains(err.Error(), "full") {
-				return err
-			}
-			break
-		}
-	}
-	return nil
-}
-
-func (w *world) emptyMariaDB(ctx context.Context) error {
-	_, err := w.books.db.ExecContext(ctx, `DROP TABLE IF EXISTS chaos_ballast`)
-	return err
 }
 
 // probeEvents tries to write what nearly every write of evalq writes too.

@@ -19,6 +19,8 @@ const (
 	callers = 8
 	users   = 20
 	answers = 3 // of an interview
+	// unfinished is how many jobs there may be at a time: enough for all slots.
+	unfinished = 72
 	// later is how many reports after the first submission the second one of a
 	// report comes.
 	later = 40
@@ -33,7 +35,8 @@ type load struct {
 	seed uint64
 
 	mu        sync.Mutex
-	allowed   int                 // reports that may be submitted by now
+	allowed   int                 // reports that the schedule lets be submitted by now
+	paced     int                 // reports that may be, by what is finished
 	more      chan struct{}       // closed when that grows
 	accepted  map[string]identity // by job
 	jobs      map[identity]string
@@ -52,7 +55,7 @@ type identity struct {
 }
 
 func newLoad(apis []*client.Client, seed uint64) *load {
-	return &load{apis: apis, seed: seed, more: make(chan struct{}), accepted: map[string]identity{}, jobs: map[identity]string{}}
+	return &load{apis: apis, seed: seed, more: make(chan struct{}), paced: unfinished / 2, accepted: map[string]identity{}, jobs: map[identity]string{}}
 }
 
 // allow lets that many reports be submitted, in all.
@@ -61,6 +64,18 @@ func (l *load) allow(reports int) {
 	defer l.mu.Unlock()
 	if reports > l.allowed {
 		l.allowed = reports
+		close(l.more)
+		l.more = make(chan struct{})
+	}
+}
+
+// pace keeps the number of unfinished jobs down, so that how long a job takes to
+// go on tells of faults and not of a queue.
+func (l *load) pace(finished int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if reports := (finished + unfinished) / 2; reports > l.paced {
+		l.paced = reports
 		close(l.more)
 		l.more = make(chan struct{})
 	}
@@ -124,7 +139,7 @@ func (l *load) run(ctx context.Context, n int) error {
 func (l *load) wait(ctx context.Context, report int) bool {
 	for {
 		l.mu.Lock()
-		allowed, more := l.allowed, l.more
+		allowed, more := min(l.allowed, l.paced), l.more
 		l.mu.Unlock()
 		if report <= allowed {
 			return ctx.Err() == nil

@@ -7,14 +7,18 @@ import (
 	"time"
 )
 
-// witness remembers each result as it was when it was first seen.
+// witness remembers each result as it was when it was first seen, and tells how
+// many jobs are finished.
 type witness struct {
 	books *books
+	pace  func(finished int)
 	mu    sync.Mutex
 	first map[string]result
 }
 
-func newWitness(b *books) *witness { return &witness{books: b, first: map[string]result{}} }
+func newWitness(b *books, pace func(finished int)) *witness {
+	return &witness{books: b, pace: pace, first: map[string]result{}}
+}
 
 // overlap is how far back each look goes, for results that were committed later
 // than others of a later time.
@@ -22,13 +26,19 @@ const overlap = 30 * time.Second
 
 func (w *witness) watch(ctx context.Context) {
 	var newest int64
-	look := time.NewTicker(500 * time.Millisecond)
+	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
+		}
+		if t, err := w.books.tally(ctx); err == nil {
+			w.pace(t.finished)
+		}
+		if n%5 != 0 {
+			continue
 		}
 		// An error: the server is down for now.
 		newest, _ = w.books.results(ctx, max(0, newest-overlap.Milliseconds()), func(job string, r result) {

@@ -73,6 +73,7 @@ func build(ctx context.Context, cfg Config) (_ *world, err error) {
 }
 
 func (w *world) startServers(ctx context.Context) (err error) {
+	bear()
 	own := &sandbox.Config{Dir: w.folder, TCP: true}
 	if w.redis, err = sandbox.StartRedis(ctx, own); err != nil {
 		return fmt.Errorf("chaos: %w", err)
