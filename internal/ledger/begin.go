@@ -120,6 +120,12 @@ func (l *Ledger) start(t *txn, j *job, d tasks.Delivery) error {
 		}
 		j.InputHash = hash
 	}
+	// A worker that was given up and is back may begin before it beats.
+	if !l.dialect.OneOwner {
+		if _, err := t.exec(`UPDATE evalq_workers SET ended_at = 0, beats = beats + 1 WHERE id = ? AND ended_at <> 0`, d.Worker); err != nil {
+			return err
+		}
+	}
 	j.Attempt++
 	j.StartedAt, j.worker, j.Progress = l.now(), d.Worker, tasks.Progress{Total: j.Progress.Total}
 	if _, err := t.exec(`INSERT INTO evalq_attempts (job_id, number, run, delivery, worker, started_at) VALUES (?, ?, ?, ?, ?, ?)`,

@@ -12,6 +12,10 @@ import (
 // writes get their turn between two.
 const feedChunk = 200
 
+// feedVisits bounds how many users one call of Feed finds with a full window, since
+// each costs a look. The next call goes on with the next user.
+const feedVisits = 500
+
 // ripenChunk bounds how many jobs one call of Ripen makes ready.
 const ripenChunk = 2000
 
@@ -129,8 +133,8 @@ type hand struct {
 // whether a user has one job waiting or a million.
 func (t *txn) pick(queue tasks.Priority, win Window, waiting map[int64]int, free int) (hand, error) {
 	h := hand{after: win.After}
-	found, wrapped, first := 0, false, int64(0)
-	for found < free {
+	found, full, wrapped, first := 0, 0, false, int64(0)
+	for found < free && full < feedVisits {
 		user, ok, err := t.nextUser(queue, h.after)
 		if err != nil {
 			return hand{}, err
@@ -151,6 +155,7 @@ func (t *txn) pick(queue tasks.Priority, win Window, waiting map[int64]int, free
 		h.after = user
 		quota := min(win.PerUser-waiting[user], free)
 		if quota <= 0 {
+			full++
 			continue
 		}
 		jobs, err := t.freeJobs(`state = 'accepted' AND queue = ? AND due_at = 0 AND user_id = ? ORDER BY seq LIMIT ?`, queue, user, quota)
@@ -160,7 +165,7 @@ func (t *txn) pick(queue tasks.Priority, win Window, waiting map[int64]int, free
 		h.users = append(h.users, jobs)
 		found += len(jobs)
 	}
-	h.more = true
+	h.more = found >= free
 	return h, nil
 }
 

@@ -94,7 +94,7 @@ func (l *Ledger) Recover(ctx context.Context) (int, error) {
 		return lost, err
 	}
 	for _, worker := range orphans {
-		n, err := l.Bury(ctx, worker)
+		n, err := l.bury(ctx, worker, ended)
 		if err != nil {
 			return lost, err
 		}
@@ -164,8 +164,11 @@ func (l *Ledger) Bury(ctx context.Context, worker string) (int, error) {
 	return l.bury(ctx, worker, anyBeat)
 }
 
-// anyBeat stands for a worker's last beat, whichever it was.
-const anyBeat = -1
+// What stands for a worker's last beat: any, or that of one which has ended.
+const (
+	anyBeat = -1
+	ended   = -2
+)
 
 // bury spares a worker that has beaten since.
 func (l *Ledger) bury(ctx context.Context, worker string, beat int64) (int, error) {
@@ -173,9 +176,7 @@ func (l *Ledger) bury(ctx context.Context, worker string, beat int64) (int, erro
 	lost := 0
 	err := l.w.do(ctx, func(t *txn) error {
 		lost = 0
-		n, err := t.changed(`UPDATE evalq_workers SET ended_at = CASE WHEN beat_at > 0 THEN beat_at ELSE 1 END
-			WHERE id = ? AND ended_at = 0 AND (beats = ? OR ? < 0)`, worker, beat, beat)
-		if err != nil || (n == 0 && beat != anyBeat) {
+		if spared, err := l.end(t, worker, beat); err != nil || spared {
 			return err
 		}
 		running, err := t.runningOn(worker)
@@ -194,6 +195,16 @@ func (l *Ledger) bury(ctx context.Context, worker string, beat int64) (int, erro
 		return 0, fmt.Errorf("ledger: bury worker %s: %w", worker, err)
 	}
 	return lost, nil
+}
+
+// end puts a worker's end on record, unless it has shown since that it lives.
+func (l *Ledger) end(t *txn, worker string, beat int64) (spared bool, err error) {
+	if beat == ended {
+		return l.alive(t, worker)
+	}
+	n, err := t.changed(`UPDATE evalq_workers SET ended_at = CASE WHEN beat_at > 0 THEN beat_at ELSE 1 END
+		WHERE id = ? AND ended_at = 0 AND (beats = ? OR ? < 0)`, worker, beat, beat)
+	return n == 0 && beat != anyBeat, err
 }
 
 // BuryAll is for the start of a ledger that belongs to one process: whatever ran

@@ -153,6 +153,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for _, t := range []*time.Ticker{sweep, epoch, loss, verify} {
 		defer t.Stop()
 	}
+	verifying := false // due, and not done yet
 	defer r.resign(ctx)
 	defer r.background(ctx, r.every.house, "keep house", r.keepHouse)()
 	r.lead(ctx)
@@ -182,12 +183,26 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.chief(ctx, "look for archived tasks of living jobs", r.sweepArchived)
 			r.chief(ctx, "do chores", r.chores)
 			r.chief(ctx, "register queues", r.registerQueues)
+			if verifying {
+				verifying = !r.verify(ctx)
+			}
 		case <-verify.C:
 			r.chief(ctx, "take up what a restored ledger has forgotten", r.takeUp)
-			r.chief(ctx, "verify tasks in Redis", func(ctx context.Context) error { return r.reconcile(ctx, r.every.age) })
 			r.chief(ctx, "trim archives", r.trimArchives)
+			verifying = !r.verify(ctx)
 		}
 	}
+}
+
+// verify looks for tasks that Redis has lost, and reports whether it came to an
+// end: while Redis is away it does not.
+func (r *Relay) verify(ctx context.Context) (done bool) {
+	r.chief(ctx, "verify tasks in Redis", func(ctx context.Context) error {
+		err := r.reconcile(ctx, r.every.age)
+		done = err == nil
+		return err
+	})
+	return done
 }
 
 // lead asks for the lease. Who has just got it looks at everything at once,

@@ -32,6 +32,7 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"a worker that is watched and silent is given up, one that beats is not", silentWorker},
 		{"a watcher that was away does not count that time", watcherAway},
 		{"a worker that was given up and comes back finds its writes refused", zombieAcrossProcesses},
+		{"a worker that was given up and is back may begin before it beats", backBeforeItsBeat},
 		{"one relay leads and another follows when it is silent", leaseFollows},
 		{"a lease that is given back is taken at once", leaseGivenBack},
 		{"an interview and a hold that miss each other are brought together", missedRelease},
@@ -294,6 +295,20 @@ func zombieAcrossProcesses(p *pair) {
 	}
 	p.a.wantState(j.ID, tasks.Running)
 	p.a.wantNamed(j.ID, "answer")
+}
+
+func backBeforeItsBeat(p *pair) {
+	p.a.running(report(1, 1))
+	if lost := p.watch(11*time.Second, second); lost != 1 {
+		p.a.t.Fatalf("%d jobs were lost", lost)
+	}
+	j := p.a.accept(report(1, 2))
+	p.a.feed()
+	p.a.start(j.ID)
+	if lost, err := p.b.Recover(p.b.ctx); err != nil || lost != 0 {
+		p.a.t.Fatalf("%d jobs of a worker that is back were lost, %v", lost, err)
+	}
+	p.a.wantState(j.ID, tasks.Running)
 }
 
 func leaseFollows(p *pair) {

@@ -57,6 +57,7 @@ func Run(t *testing.T, open Opener) {
 		{"users take turns", usersTakeTurns},
 		{"the window bounds a user and a queue", windowBounds},
 		{"the round goes on where it stopped", roundGoesOn},
+		{"users whose windows are full keep nobody waiting for long", fullWindows},
 		{"run-at is the ledger's timer", runAt},
 		{"a lost task is delivered under a new number", redeliver},
 		{"a task that was taken and not begun is delivered again", unbegun},
