@@ -18,28 +18,12 @@ import (
 
 // books reads what a ledger has on record, past the code that wrote it.
 type books struct {
-	db      *sql.DB
-	version string
+	db *sql.DB
 }
 
 // openBooks takes the URL of a server's database, or the path of a SQLite file.
 func openBooks(ledger, place string) (*books, error) {
-	driver, dsn := "pgx", place
-	switch ledger {
-	case MySQL:
-		u, err := url.Parse(place)
-		if err != nil {
-			return nil, err
-		}
-		c := mysql.NewConfig()
-		c.User, c.Net, c.Addr, c.DBName = u.User.Username(), "tcp", u.Host, strings.Trim(u.Path, "/")
-		c.Passwd, _ = u.User.Password()
-		c.Logger = &mysql.NopLogger{}
-		driver, dsn = "mysql", c.FormatDSN()
-	case SQLite:
-		driver, dsn = "sqlite", "file:"+(&url.URL{Path: place}).EscapedPath()+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"
-	}
-	db, err := sql.Open(driver, dsn)
+	db, err := openDatabase(ledger, place)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +33,28 @@ func openBooks(ledger, place string) (*books, error) {
 		db.SetMaxIdleConns(-1)
 	}
 	return &books{db: db}, nil
+}
+
+func openDatabase(ledger, place string) (*sql.DB, error) {
+	switch ledger {
+	case Postgres:
+		return sql.Open("pgx", place)
+	case SQLite:
+		return sql.Open("sqlite", "file:"+(&url.URL{Path: place}).EscapedPath()+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	}
+	u, err := url.Parse(place)
+	if err != nil {
+		return nil, err
+	}
+	c := mysql.NewConfig()
+	c.User, c.Net, c.Addr, c.DBName = u.User.Username(), "tcp", u.Host, strings.Trim(u.Path, "/")
+	c.Passwd, _ = u.User.Password()
+	c.Logger = &mysql.NopLogger{} // it would print what it also returns
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 func (b *books) close() error { return b.db.Close() }

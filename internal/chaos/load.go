@@ -40,11 +40,9 @@ type load struct {
 	more      chan struct{}       // closed when that grows
 	accepted  map[string]identity // by job
 	jobs      map[identity]string
-	second    int      // submissions of what had been accepted
-	others    []string // that were answered with another job
-	wrong     error    // an answer that repeating would not change
-	repeated  atomic.Int64
-	refused   atomic.Int64 // submissions answered with "nothing was accepted"
+	second    int          // submissions of what had been accepted
+	others    []string     // that were answered with another job
+	repeated  atomic.Int64 // calls that no API had answered well
 	submitted atomic.Int64 // reports that are through
 }
 
@@ -234,8 +232,6 @@ func (l *load) try(ctx context.Context, first int, call func(*client.Client) err
 			return context.Cause(ctx)
 		case errors.As(err, &invalid):
 			return fmt.Errorf("chaos: submit: %w", err)
-		case errors.Is(err, tasks.ErrUnavailable):
-			l.refused.Add(1)
 		}
 		l.repeated.Add(1)
 		t := time.NewTimer(100 * time.Millisecond)
@@ -278,4 +274,15 @@ func interview(user int64, rng *rand.Rand) (json.RawMessage, error) {
 		})
 	}
 	return json.Marshal(doc)
+}
+
+// priorityOf spreads reports over the queues.
+func priorityOf(n int) tasks.Priority {
+	switch {
+	case n < 2:
+		return tasks.Critical
+	case n < 7:
+		return tasks.Default
+	}
+	return tasks.Low
 }

@@ -39,7 +39,7 @@ type Report struct {
 	Unlisted   int   `json:"unlisted"`
 	Second     int   `json:"second_submissions"`
 	OtherJob   int   `json:"second_submissions_answered_with_another_job"`
-	Repeated   int64 `json:"submissions_repeated"` // because no API had acknowledged
+	Repeated   int64 `json:"requests_repeated"` // because no API had acknowledged them
 	Deaths     int   `json:"deaths"`
 	Waits      int   `json:"waits"`
 
@@ -144,6 +144,7 @@ func (r *Report) Print(out io.Writer) {
 	row("waits for an answer that another job was at", number(r.Waits))
 	row("longest recovery of a killed worker's job"+r.WorkerRecovery.verdict(), r.WorkerRecovery.String())
 	row("longest recovery, after: "+r.Recovery.Fault, r.Recovery.String())
+	row("submissions and interviews sent again, since no API had acknowledged them", number(int(r.Repeated)))
 	_ = t.Flush()
 	for _, d := range r.Details {
 		fmt.Fprintf(out, "\n%s", d)
