@@ -108,6 +108,10 @@ func launch(t *testing.T, args ...string) *process {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
+	// Open as long as the process runs: some processes end with it.
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
