@@ -182,7 +182,7 @@ func signs(rec *record) map[string][]int64 {
 
 // rows makes a line of the table for each kind of fault, with how much running
 // work it hit and how long that work took to go on. Longest and worker are the
-// longest of all, and of the jobs of killed workers.
+// longest of all, and of killed workers' jobs while nothing else was broken.
 func rows(e evidence, longest, worker *Recovery) []FaultRow {
 	sign := signs(e.record)
 	var out []FaultRow
@@ -212,7 +212,7 @@ func rows(e evidence, longest, worker *Recovery) []FaultRow {
 			if rec.MS > longest.MS {
 				*longest = rec
 			}
-			if (s.kind == workerKilled || s.kind == processKilled) && rec.MS > worker.MS {
+			if s.calm && rec.MS > worker.MS {
 				*worker = rec
 			}
 		}
