@@ -107,9 +107,12 @@ func (r *Report) countResults(e evidence) {
 // and its job's history has to say so.
 func (r *Report) countCalls(e evidence) {
 	stored := map[key]checkpointRow{}
+	claimed := map[string]int{} // the attempts whose steps are open, by job
 	for _, c := range e.record.checkpoints {
 		if c.done != 0 {
 			stored[key{c.report, c.input}] = c
+		} else {
+			claimed[c.job] = c.attempt
 		}
 	}
 	listed := map[[2]string]int{}
@@ -123,6 +126,10 @@ func (r *Report) countCalls(e evidence) {
 		keys[c.key()] = true
 		s, ok := stored[c.key()]
 		switch {
+		case !ok && claimed[c.Job] == c.Attempt: // on record as under way
+			r.MaybeTwice++
+			r.Listed++
+			continue
 		case !ok:
 			r.Unlisted++
 			r.tell("unlisted", fmt.Sprintf("call %d for job %s, attempt %d: no answer for it is stored", c.Call, c.Job, c.Attempt))
