@@ -71,9 +71,9 @@ func (t *txn) insertUnknown(known map[int64]bool, fresh []*ask, places []int64, 
 		known AS MATERIALIZED (SELECT DISTINCT place FROM asked a WHERE `+newest+` IS NOT NULL),
 		made AS MATERIALIZED (SELECT * FROM asked WHERE place NOT IN (SELECT place FROM known)),
 		jobs AS (INSERT INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
-			SELECT id, kind, user_id, report_id, 1, queue, 'accepted', budget, moved_at, due_at, moved_at, input_hash, data FROM made),
+			SELECT id, kind, user_id, report_id, 1, queue, '`+string(tasks.Accepted)+`', budget, moved_at, due_at, moved_at, input_hash, data FROM made),
 		events AS (INSERT INTO evalq_events (job_id, at, from_state, to_state, who, why, build)
-			SELECT id, moved_at, '', 'accepted', who, '`+submitted+`', ?::text FROM made)
+			SELECT id, moved_at, '', '`+string(tasks.Accepted)+`', who, '`+submitted+`', ?::text FROM made)
 		SELECT place FROM known`, args...)
 	if err != nil {
 		return err

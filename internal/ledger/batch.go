@@ -41,16 +41,22 @@ func (w *writer) apply(ctx context.Context, batch []*write) error {
 	return nil
 }
 
+// fresh is how long a connection is trusted after its last use.
+const fresh = time.Second
+
 // commitNew accepts, where one statement can, the requests of a batch that asks
 // for nothing else, and returns the writes that are still to be done. What goes
-// wrong is left to the transaction that follows.
+// wrong is left to the transaction that follows. A connection that may have broken
+// while it was idle is too: it fails at the BEGIN, before anybody has to wonder what
+// it did.
 func (w *writer) commitNew(batch []*write) []*write {
-	if w.acceptsNew == nil || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
+	if w.acceptsNew == nil || w.conn == nil || time.Since(w.used) > fresh ||
+		slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
 		return batch
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	if w.connect(ctx) != nil || w.clock.sync(ctx, w.conn) != nil {
+	if w.clock.sync(ctx, w.conn) != nil {
 		return batch
 	}
 	t := &txn{ctx: ctx, d: w.dialect, q: w}
@@ -60,6 +66,7 @@ func (w *writer) commitNew(batch []*write) []*write {
 		return err
 	})
 	if err == nil {
+		w.used = time.Now()
 		for _, f := range t.after {
 			f()
 		}
@@ -78,9 +85,9 @@ func (w *writer) commitNew(batch []*write) []*write {
 const maxGather = 2 * time.Millisecond
 
 // gather gives those who were just answered, and who will often ask again at
-// once, the time to join the others who wait already: together they take one
-// commit where they would otherwise take turns. It costs a fraction of what the
-// last commit took, and nothing when nobody waits.
+// once, the time to meet in the next batch with those who wait already: together
+// they take one commit where they would otherwise take turns. That is a fraction
+// of the time of the last commit; a caller on his own does not wait.
 func (w *writer) gather(answered int, took time.Duration) {
 	w.mu.Lock()
 	wanted := min(len(w.queue)+answered, maxBatch)

@@ -11,7 +11,7 @@ type series struct {
 func texts[T any, S ~string](name string, of []T, value func(T) S) series {
 	out := make([]string, len(of))
 	for i, v := range of {
-		out[i] = string(value(v))
+		out[i] = legible(string(value(v)))
 	}
 	return series{name, out}
 }

@@ -59,7 +59,9 @@ func Postgres() Dialect {
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
 			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '5s'", "SET synchronous_commit = on",
-			// Plans are made once: what a batch costs must not depend on its size.
+			// For statements outside of a transaction too.
+			"SET default_transaction_isolation = 'read committed'", "SET default_transaction_read_only = off",
+			// The planner would otherwise plan for each size of a batch anew.
 			"SET plan_cache_mode = force_generic_plan",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,

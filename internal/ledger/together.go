@@ -36,7 +36,7 @@ func newAsk(r tasks.Request, who string) *ask {
 func (l *Ledger) acceptTogether(t *txn, ops []*write) error {
 	if t.d.arrays {
 		var err error
-		if ops, err = l.acceptNew(t, ops); err != nil {
+		if ops, err = l.acceptNew(t, ops); err != nil || len(ops) == 0 {
 			return err
 		}
 	}
@@ -133,11 +133,14 @@ func (t *txn) knownKeys(asks []*ask) (map[naturalKey]bool, error) {
 	const one = `(kind = ? AND user_id = ? AND report_id = ?)`
 	for len(asks) > 0 {
 		size := portion(len(asks))
+		if t.d.OneOwner { // nothing to save: the database is in this process
+			size = 1
+		}
 		args := make([]any, 0, 3*size)
 		for _, a := range asks[:size] {
 			args = append(args, a.key.kind, a.key.user, a.key.report)
 		}
-		if err := t.addKeys(known, `SELECT DISTINCT kind, user_id, report_id FROM evalq_jobs WHERE `+one+strings.Repeat(` OR `+one, size-1), args); err != nil {
+		if err := t.addKeys(known, `SELECT kind, user_id, report_id FROM evalq_jobs WHERE `+one+strings.Repeat(` OR `+one, size-1), args); err != nil {
 			return nil, err
 		}
 		asks = asks[size:]

@@ -51,9 +51,9 @@ type writer struct {
 	db      *sql.DB
 	dialect *Dialect
 	clock   *dbClock
-	// accepts stores the requests of all those writes. acceptsNew, which a
-	// database need not have, is a transaction by itself, and returns the writes
-	// that it left alone.
+	// accepts stores the requests of all those writes. acceptsNew, which not every
+	// database has, stores what it can in one statement, which is a transaction by
+	// itself, and returns the writes that it left alone.
 	accepts    func(*txn, []*write) error
 	acceptsNew func(*txn, []*write) (left []*write, err error)
 	mu         sync.Mutex
@@ -63,8 +63,9 @@ type writer struct {
 	full       chan struct{} // set while drain gathers; closed when queue has
 	wanted     int           // that many writes
 	wg         sync.WaitGroup
-	conn       *sql.Conn            // used by drain alone, as is stmts
+	conn       *sql.Conn            // used by drain alone, as are the next two
 	stmts      map[string]*sql.Stmt // prepared on conn
+	used       time.Time            // the last commit on conn
 }
 
 func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
@@ -177,13 +178,17 @@ func (w *writer) take() (batch []*write, more bool) {
 // way.
 const maxTries = 8
 
-// commit writes the batch in one transaction. If that fails, each write is
-// tried alone, so that a bad one fails its own caller only.
+// commit writes the batch in one transaction. If that fails because others were in
+// its way, it is repeated, and finds what they did; then each write is tried alone,
+// so that a bad one fails its own caller only.
 func (w *writer) commit(batch []*write) {
 	if batch = w.commitNew(batch); len(batch) == 0 {
 		return
 	}
 	err := w.transact(batch)
+	if len(batch) > 1 && w.dialect.again(err) {
+		err = w.transact(batch)
+	}
 	for i, op := range batch {
 		if err == nil {
 			return
@@ -275,6 +280,7 @@ func (w *writer) transact(batch []*write) (err error) {
 		}
 		return err
 	}
+	w.used = time.Now()
 	return nil
 }
 

@@ -26,6 +26,7 @@ func RunShared(t *testing.T, open PairOpener) {
 	}{
 		{"two processes have the same id", sameID},
 		{"two that accept the same at once make one job", acceptRace},
+		{"two that accept the same batches at once, in any order, make each job once", batchRace},
 		{"two relays hand each job out once and keep to the window", feedRace},
 		{"of two workers with the same delivery one runs it", beginRace},
 		{"of two jobs that want the same answer one pays", claimRace},
@@ -111,6 +112,42 @@ func acceptRace(p *pair) {
 	})
 	if len(made) != rounds {
 		p.a.t.Fatalf("%d jobs for %d keys", len(made), rounds)
+	}
+}
+
+func batchRace(p *pair) {
+	const keys = 120
+	for round := range int64(4) {
+		var mu sync.Mutex
+		made := map[string]int{}
+		p.both(func(w *world) {
+			rs := make([]tasks.Request, keys)
+			for i := range rs {
+				n := i
+				if w == p.b && round%2 == 1 {
+					n = keys - 1 - i
+				}
+				rs[i] = report(round+1, round*keys+int64(n)+1)
+			}
+			for _, a := range w.AcceptMany(w.ctx, rs, "test") {
+				if a.Err != nil {
+					w.t.Errorf("round %d: %v", round, a.Err)
+					continue
+				}
+				mu.Lock()
+				made[a.Job.ID] += map[bool]int{true: 1}[a.Created]
+				mu.Unlock()
+			}
+		})
+		if len(made) != keys {
+			p.a.t.Fatalf("round %d: %d jobs for %d keys", round, len(made), keys)
+		}
+		for id, n := range made {
+			if n != 1 {
+				p.a.t.Fatalf("round %d: job %s was made %d times", round, id, n)
+			}
+			p.a.wantLegalHistory(id)
+		}
 	}
 }
 
