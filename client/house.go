@@ -18,7 +18,11 @@ var ErrNeedsServer = errors.New("this needs an http:// or https:// URL of evalq"
 
 // server gives the side that keeps house.
 func (c *Client) server(doing string) (*rest, error) {
-	r, ok := c.side.(*rest)
+	s, err := c.ledger(doing)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := s.(*rest)
 	if !ok {
 		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsServer)
 	}

@@ -95,3 +95,17 @@ func TestABackupIsWrittenAsItComes(t *testing.T) {
 		t.Errorf("a part passed for the whole: %d bytes, %v", n, err)
 	}
 }
+
+func TestADatabaseURLCannotKeepHouseAndSaysWhichURLCan(t *testing.T) {
+	t.Parallel()
+	_, url := postgresql.served(t)
+	c := open(t, url, nil)
+	_, purge := c.Purge(t.Context(), time.Now(), true)
+	_, erase := c.Erase(t.Context(), 7, true)
+	_, backup := c.Backup(t.Context(), io.Discard)
+	for what, err := range map[string]error{"purge": purge, "erase": erase, "backup": backup} {
+		if !errors.Is(err, client.ErrNeedsServer) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func openBooks(ledger, place string) (*books, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(2)
+	db.SetMaxOpenConns(4)
 	if ledger == SQLite {
 		// The file belongs to the node: look and let go.
 		db.SetMaxIdleConns(-1)

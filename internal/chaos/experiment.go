@@ -79,6 +79,11 @@ func (w *world) breakAll(ctx context.Context, faults []fault, l *load) ([]struck
 	var all []struck
 	for k, f := range faults {
 		l.allow(w.share(2*k+1, len(faults)) / 2)
+		if f.calm {
+			if err := w.recovered(ctx, all); err != nil {
+				return all, err
+			}
+		}
 		t, n, err := w.await(ctx, f, w.share(2*k, len(faults)), l)
 		if errors.Is(err, errDry) {
 			all = append(all, struck{fault: f, undone: err.Error()})
@@ -97,7 +102,7 @@ func (w *world) breakAll(ctx context.Context, faults []fault, l *load) ([]struck
 		}
 		w.cfg.Tell("%s %4d of %d finished, %2d at work: %s %s%s", clock(s.at), t.finished, w.cfg.Jobs, working, s.target, s.note, s.undone)
 		if f.calm {
-			if err := w.recovered(ctx, s.worker); err != nil {
+			if err := w.recovered(ctx, all); err != nil {
 				return all, err
 			}
 		}
@@ -196,12 +201,19 @@ func (w *world) watch(ctx context.Context, ok func(tally) bool) error {
 	}
 }
 
-// recovered waits until no job is left where a worker left it.
-func (w *world) recovered(ctx context.Context, worker string) error {
+// recovered waits until no job is left where a worker that was hit has left it.
+func (w *world) recovered(ctx context.Context, all []struck) error {
 	end := time.Now().Add(patience)
 	return w.watch(ctx, func(tally) bool {
-		n, err := w.books.leftBehind(ctx, worker)
-		return err == nil && n == 0 || time.Now().After(end)
+		for _, s := range all {
+			if !s.alone() || s.worker == "" {
+				continue
+			}
+			if n, err := w.books.leftBehind(ctx, s.worker, s.at); err != nil || n > 0 {
+				return time.Now().After(end)
+			}
+		}
+		return true
 	})
 }
 

@@ -87,13 +87,45 @@ func (w *world) fillUp(ctx context.Context, d time.Duration) (refused int, err e
 // write was refused.
 func (w *world) fillers() (fill, empty func(context.Context) error, probe func(context.Context) (bool, error)) {
 	if w.server != nil {
-		return w.limit, func(context.Context) error { return limitFiles(w.server, noLimit) }, w.probeEvents
+		return w.limit, w.unlimit, w.probeEvents
 	}
 	n := w.nodes[0]
 	word := func(word string) func(context.Context) error {
 		return func(ctx context.Context) error { return n.say(ctx, word) }
 	}
 	return word(wordFull), word(wordRoom), w.probeInterview
+}
+
+// stuff uses up the room that InnoDB keeps free inside of the file. What it writes
+// is taken back with the transaction.
+func (w *world) stuff(ctx context.Context) (err error) {
+	if w.cfg.Ledger != MySQL {
+		return nil // pages of PostgreSQL that are there are full already
+	}
+	if w.ballast, err = w.books.db.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		return err
+	}
+	for range maxStuff {
+		if _, err := w.ballast.ExecContext(ctx, ballastRow); err != nil {
+			return nil // it is full
+		}
+	}
+	return errRoomLeft
+}
+
+const (
+	maxStuff   = 10_000
+	ballastRow = `INSERT INTO evalq_events (job_id, at, from_state, to_state, who, why, build) VALUES ('chaos', 0, '', '', '', '', '')`
+)
+
+// unlimit lets the files grow again.
+func (w *world) unlimit(context.Context) error {
+	err := limitFiles(w.server, noLimit)
+	if w.ballast != nil {
+		err = errors.Join(err, w.ballast.Rollback())
+		w.ballast = nil
+	}
+	return err
 }
 
 // limit forbids every file of the server to grow beyond the present size of the
@@ -106,7 +138,10 @@ func (w *world) limit(ctx context.Context) error {
 	if size < leastLimit[w.cfg.Ledger] {
 		return fmt.Errorf("%w: its largest table has %d bytes", errRoomLeft, size)
 	}
-	return limitFiles(w.server, uint64(size))
+	if err := limitFiles(w.server, uint64(size)); err != nil {
+		return err
+	}
+	return w.stuff(ctx)
 }
 
 // probeEvents tries to write what nearly every write of evalq writes too.
@@ -116,7 +151,7 @@ func (w *world) probeEvents(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer tx.Rollback()
-	_, err = tx.ExecContext(ctx, `INSERT INTO evalq_events (job_id, at, from_state, to_state, who, why, build) VALUES ('chaos', 0, '', '', '', '`+strings.Repeat("x", 4000)+`', '')`)
+	_, err = tx.ExecContext(ctx, strings.Replace(ballastRow, "'')", "'"+strings.Repeat("x", 4000)+"')", 1))
 	return err != nil, nil
 }
 

@@ -67,8 +67,9 @@ type fault struct {
 	pick int
 	// lasts is how long it goes on, or how long what was killed stays away.
 	lasts time.Duration
-	// calm has the next fault wait until the jobs of a killed worker run again,
-	// so that their recovery is seen without another fault in between.
+	// calm has it wait until the jobs of workers that were hit before run again,
+	// and the next fault until those of this one do, so that their recovery is
+	// seen without another fault in between.
 	calm bool
 }
 
@@ -91,7 +92,7 @@ func schedule(seed uint64, whole, short bool) []fault {
 			if short {
 				lasts = min(lasts, max(p.least, 1500*time.Millisecond))
 			}
-			out = append(out, fault{kind: p.kind, pick: rng.IntN(1 << 16), lasts: lasts, calm: p.kind == workerKilled && i%2 == 0})
+			out = append(out, fault{kind: p.kind, pick: rng.IntN(1 << 16), lasts: lasts, calm: (p.kind == workerKilled || p.kind == processKilled) && i%2 == 0})
 		}
 	}
 	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })

@@ -43,7 +43,9 @@ type Report struct {
 	Deaths     int   `json:"deaths"`
 	Waits      int   `json:"waits"`
 
-	Recovery       Recovery `json:"longest_recovery"`
+	Recovery Recovery `json:"longest_recovery"`
+	// WorkerRecovery is the longest of a killed worker's job while nothing else was
+	// broken.
 	WorkerRecovery Recovery `json:"longest_recovery_of_a_killed_worker"`
 
 	// Details tells of each thing that is wrong, Notes what else is worth knowing.
@@ -142,7 +144,7 @@ func (r *Report) Print(out io.Writer) {
 	row("second submissions, "+number(r.OtherJob)+" of them answered with another job", number(r.Second))
 	row("attempts that died with their worker", number(r.Deaths))
 	row("waits for an answer that another job was at", number(r.Waits))
-	row("longest recovery of a killed worker's job"+r.WorkerRecovery.verdict(), r.WorkerRecovery.String())
+	row("longest recovery of a killed worker's job while nothing else is broken"+r.WorkerRecovery.verdict(), r.WorkerRecovery.String())
 	row("longest recovery, after: "+r.Recovery.Fault, r.Recovery.String())
 	row("submissions and interviews sent again, since no API had acknowledged them", number(int(r.Repeated)))
 	_ = t.Flush()

@@ -107,9 +107,12 @@ func (r *Report) countResults(e evidence) {
 // and its job's history has to say so.
 func (r *Report) countCalls(e evidence) {
 	stored := map[key]checkpointRow{}
+	claimed := map[string]int{} // the attempts whose steps are open, by job
 	for _, c := range e.record.checkpoints {
 		if c.done != 0 {
 			stored[key{c.report, c.input}] = c
+		} else {
+			claimed[c.job] = c.attempt
 		}
 	}
 	listed := map[[2]string]int{}
@@ -123,6 +126,10 @@ func (r *Report) countCalls(e evidence) {
 		keys[c.key()] = true
 		s, ok := stored[c.key()]
 		switch {
+		case !ok && claimed[c.Job] == c.Attempt: // on record as under way
+			r.MaybeTwice++
+			r.Listed++
+			continue
 		case !ok:
 			r.Unlisted++
 			r.tell("unlisted", fmt.Sprintf("call %d for job %s, attempt %d: no answer for it is stored", c.Call, c.Job, c.Attempt))
@@ -175,7 +182,7 @@ func signs(rec *record) map[string][]int64 {
 
 // rows makes a line of the table for each kind of fault, with how much running
 // work it hit and how long that work took to go on. Longest and worker are the
-// longest of all, and of the jobs of killed workers.
+// longest of all, and of killed workers' jobs while nothing else was broken.
 func rows(e evidence, longest, worker *Recovery) []FaultRow {
 	sign := signs(e.record)
 	var out []FaultRow
@@ -205,7 +212,7 @@ func rows(e evidence, longest, worker *Recovery) []FaultRow {
 			if rec.MS > longest.MS {
 				*longest = rec
 			}
-			if (s.kind == workerKilled || s.kind == processKilled) && rec.MS > worker.MS {
+			if s.calm && rec.MS > worker.MS {
 				*worker = rec
 			}
 		}

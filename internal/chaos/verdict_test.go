@@ -132,7 +132,7 @@ func TestAFaultHitsWhatItsOwnWorkerRunsAndNotWhatADeadOneLeft(t *testing.T) {
 	e.record.events = []eventRow{{job: "a", at: 1000, to: tasks.Running}, {job: "a", at: 9500, to: tasks.Accepted}, {job: "a", at: 9600, to: tasks.Running}}
 	e.record.checkpoints = nil
 	e.struck = []struck{
-		{fault: fault{kind: workerKilled}, at: 1005, worker: "w1", target: "worker killed: worker1"},
+		{fault: fault{kind: workerKilled, calm: true}, at: 1005, worker: "w1", target: "worker killed: worker1"},
 		{fault: fault{kind: redisWiped}, at: 1015, target: "Redis wiped"},
 	}
 	r := verdict(e)

@@ -57,10 +57,12 @@ func (w *witness) results() map[string]result {
 	return w.first
 }
 
-// leftBehind counts the jobs that have not gone on since a worker had them.
-func (b *books) leftBehind(ctx context.Context, worker string) (n int, err error) {
+// leftBehind counts the jobs that have not gone on since a worker had them at that
+// time.
+func (b *books) leftBehind(ctx context.Context, worker string, at int64) (n int, err error) {
 	// The id is evalq's own and has letters and digits only.
 	err = b.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT count(*) FROM evalq_jobs j JOIN evalq_attempts a ON a.job_id = j.id AND a.number = j.attempt
-		WHERE a.worker = '%s' AND (j.state = 'running' OR a.outcome = 'lost' AND j.state IN ('accepted', 'queued', 'retrying'))`, worker)).Scan(&n)
+		WHERE a.worker = '%s' AND a.started_at <= %d
+		AND (j.state = 'running' OR a.outcome = 'lost' AND j.state IN ('accepted', 'queued', 'retrying'))`, worker, at)).Scan(&n)
 	return n, err
 }

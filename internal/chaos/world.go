@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -25,6 +26,8 @@ type world struct {
 	books  *books
 	direct *redis.Client // past the proxies
 	apis   []*client.Client
+
+	ballast *sql.Tx // what fills a MariaDB up
 
 	judgeURL chan string
 	redisIs  string // name and version

@@ -58,7 +58,7 @@ func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '10s'", "SET synchronous_commit = on",
+			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '5s'", "SET synchronous_commit = on",
 			// For statements outside of a transaction too.
 			"SET default_transaction_isolation = 'read committed'", "SET default_transaction_read_only = off",
 			// The planner would otherwise plan for each size of a batch anew.
@@ -83,7 +83,7 @@ func MySQL() Dialect {
 			"SET SESSION time_zone = '+00:00'",
 			// MariaDB reads what is in the comment and ends idle transactions; MySQL
 			// can only end connections that are idle, whatever they do.
-			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 10",
+			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 5",
 		},
 		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
