@@ -106,7 +106,8 @@ func (w *world) openSQLite(ctx context.Context, c AcceptConfig) (*ledger.Ledger,
 }
 
 func (w *world) openPostgres(ctx context.Context, c AcceptConfig) (*sandbox.Server, *ledger.Ledger, error) {
-	server, err := sandbox.StartPostgres(ctx, &sandbox.Config{Dir: c.Dir})
+	// The sandbox is frugal; these are PostgreSQL's own defaults.
+	server, err := sandbox.StartPostgres(ctx, &sandbox.Config{Dir: c.Dir, Args: []string{"-c", "shared_buffers=128MB"}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,7 +121,10 @@ func (w *world) openPostgres(ctx context.Context, c AcceptConfig) (*sandbox.Serv
 }
 
 func (w *world) openMariaDB(ctx context.Context, c AcceptConfig) (*ledger.Ledger, error) {
-	server, err := sandbox.StartMariaDB(ctx, &sandbox.Config{Dir: c.Dir})
+	// The sandbox is frugal; these are MariaDB's own defaults.
+	server, err := sandbox.StartMariaDB(ctx, &sandbox.Config{Dir: c.Dir, Args: []string{
+		"--innodb-buffer-pool-size=128M", "--loose-innodb-log-file-size=96M",
+	}})
 	if err != nil {
 		return nil, err
 	}

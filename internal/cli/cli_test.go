@@ -187,6 +187,10 @@ func TestAWrongCommandLineIsBadInput(t *testing.T) {
 		"--format":                  {"import", lines, "--format", "xml"},
 		"--priority: is for":        {"import", lines, "--priority", "low"},
 		"--csv: name the file":      {"bench", "judge"},
+		"--seconds: must be":        {"bench", "accept", "--seconds", "0"},
+		"--rounds: must be":         {"bench", "accept", "--rounds", "-1"},
+		"--callers: must be":        {"bench", "accept", "--callers", "8,0"},
+		"--ledgers: \"oracle\"":     {"bench", "accept", "--ledgers", "sqlite,oracle"},
 		"EVALQ_URL?":                {"list"},
 	} {
 		environ := []string{"EVALQ_URL=http://127.0.0.1:1"}
@@ -376,4 +380,21 @@ func TestBenchJudgePrintsTheAgreement(t *testing.T) {
 	}
 	run(t, nil, csv, "bench", "judge", "--csv", "-").want(t, 0, "QWK", "RMSE", "offline/")
 	run(t, nil, "a,b\n", "bench", "judge", "--csv", "-").want(t, 2, "column")
+}
+
+func TestBenchAcceptPrintsATableOrJSON(t *testing.T) {
+	t.Parallel()
+	args := []string{"bench", "accept", "--ledgers", "sqlite", "--seconds", "0.05", "--rounds", "1", "--callers", "2"}
+	run(t, nil, "", args...).want(t, 0, "CALLERS", "ACCEPTED/S", "HTTP, SQLite", "1.00 (1.00 to 1.00)", "round 1 of 1")
+	var got struct {
+		Rows []struct {
+			Name    string
+			Callers int
+			Rate    struct{ Median float64 } `json:"accepts_per_second"`
+		}
+	}
+	run(t, nil, "", append(args, "--json")...).want(t, 0).decode(t, &got)
+	if len(got.Rows) != 2 || got.Rows[0].Name != "SQLite" || got.Rows[0].Callers != 2 || got.Rows[0].Rate.Median <= 0 {
+		t.Errorf("%+v", got)
+	}
 }

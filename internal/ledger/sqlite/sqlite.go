@@ -133,12 +133,19 @@ func private(path string) error {
 func dsn(path string, readOnly bool) string {
 	q := url.Values{}
 	for _, p := range []string{
-		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "temp_store(MEMORY)", "cache_size(-8000)",
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "temp_store(MEMORY)",
 	} {
 		q.Add("_pragma", p)
 	}
 	if readOnly {
+		q.Add("_pragma", "cache_size(-8000)")
 		q.Add("_pragma", "query_only(1)")
+	} else {
+		// Under load the same pages of the indexes are written again and again:
+		// they are kept, and go from the journal into the file once for many
+		// commits. The journal grows to 16 MB.
+		q.Add("_pragma", "cache_size(-32000)")
+		q.Add("_pragma", "wal_autocheckpoint(4000)")
 	}
 	return fileURL(path, q)
 }
