@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -35,34 +36,27 @@ func (w *world) experiment(ctx context.Context) (*Report, error) {
 	defer cancel(nil)
 	l := newLoad(w.apis, w.cfg.Seed)
 	seen := newWitness(w.books, l.pace)
-	done := make(chan struct{}, 2)
-	go func() {
-		defer func() { done <- struct{}{} }()
+	var sides sync.WaitGroup
+	sides.Go(func() {
 		if err := l.run(ctx, w.cfg.Jobs/2); err != nil {
 			cancel(err)
 		}
-	}()
+	})
 	watching, blind := context.WithCancel(ctx)
-	go func() {
-		defer func() { done <- struct{}{} }()
-		seen.watch(watching)
-	}()
+	sides.Go(func() { seen.watch(watching) })
 	all, err := w.breakAll(ctx, faults, l)
 	if err == nil {
 		err = w.settle(ctx, l)
 	}
-	stuck := errors.Is(err, errStuck)
-	if stuck {
-		w.cfg.Tell("%v", err)
+	blind()
+	if err != nil {
 		cancel(err) // what was not accepted by now never will be
 	}
-	blind()
-	if err != nil && !stuck {
-		cancel(err)
-	}
-	<-done
-	<-done
-	if err != nil && !stuck {
+	sides.Wait()
+	switch {
+	case errors.Is(err, errStuck):
+		w.cfg.Tell("%v", err)
+	case err != nil:
 		return nil, err
 	}
 	return w.count(context.WithoutCancel(ctx), l, seen, all)

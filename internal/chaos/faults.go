@@ -13,7 +13,6 @@ type struck struct {
 	at     int64            // milliseconds since 1970
 	worker string           // the worker that it hit alone, or empty
 	target string           // in words
-	after  int              // jobs that were finished by then
 	dead   map[string]int64 // workers that earlier faults had ended, and when
 	note   string
 	undone string // why it was not carried out
@@ -28,7 +27,7 @@ var prey = map[kind]string{
 // strike carries a fault out and returns when it is over. It hits work that is
 // running: the caller has seen to that.
 func (w *world) strike(ctx context.Context, f fault, t tally, n *node) (struck, error) {
-	s := struck{fault: f, at: time.Now().UnixMilli(), after: t.finished, target: string(f.kind)}
+	s := struck{fault: f, at: time.Now().UnixMilli(), target: string(f.kind)}
 	if n != nil {
 		s.target += ": " + n.name
 		s.worker = t.worker[n.pid()]

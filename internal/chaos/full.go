@@ -132,7 +132,11 @@ func (w *world) unlimit(context.Context) error {
 // events.
 func (w *world) limit(ctx context.Context) error {
 	var size int64
-	if err := w.books.db.QueryRowContext(ctx, tableSize[w.cfg.Ledger]).Scan(&size); err != nil {
+	query := tableSize[w.cfg.Ledger]
+	if strings.HasPrefix(w.ledgerIs, "MySQL") {
+		query = strings.Replace(query, "innodb_sys_tablespaces", "innodb_tablespaces", 1)
+	}
+	if err := w.books.db.QueryRowContext(ctx, query).Scan(&size); err != nil {
 		return err
 	}
 	if size < leastLimit[w.cfg.Ledger] {
