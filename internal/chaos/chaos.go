@@ -98,14 +98,18 @@ func Run(ctx context.Context, cfg *Config) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	keep := true
+	keep := c.Keep
 	defer func() { err = errors.Join(err, w.close(keep)) }()
 	r, err := w.experiment(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // somebody has seen enough
 		return nil, err
+	case err != nil:
+		keep = true
+		return nil, fmt.Errorf("%w; data and logs are in %s", err, w.folder)
 	}
 	r.Took = time.Since(began).Round(time.Second).String()
-	if keep = c.Keep || !r.Kept(); keep {
+	if keep = keep || !r.Kept(); keep {
 		r.Folder = w.folder
 	}
 	return r, nil

@@ -100,8 +100,23 @@ func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 	if d.arrays {
 		l.w.acceptsNew = l.acceptNew
 	}
+	if !d.OneOwner {
+		l.w.lost = l.forgetIdle
+	}
 	l.notices.init()
 	return l
+}
+
+// forgetIdle closes the read connections that nobody uses. What took the writer's
+// connection away may have taken theirs, and a silent one holds its reader up for
+// long.
+func (l *Ledger) forgetIdle() {
+	most := l.read.Stats().MaxOpenConnections
+	if most == 0 {
+		return // somebody else's pool
+	}
+	l.read.SetMaxIdleConns(-1)
+	l.read.SetMaxIdleConns(most)
 }
 
 // identify reads the ledger's id, or gives it one.

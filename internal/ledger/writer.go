@@ -60,6 +60,7 @@ type writer struct {
 	queue      []*write
 	busy       bool
 	shut       bool
+	lost       func()        // told of each connection that is given up; may be nil
 	full       chan struct{} // set while drain gathers; closed when queue has
 	wanted     int           // that many writes
 	wg         sync.WaitGroup
@@ -367,6 +368,9 @@ func (w *writer) disconnect() {
 		_ = w.conn.Close()
 	}
 	w.conn, w.stmts = nil, nil
+	if w.lost != nil {
+		w.wg.Go(w.lost) // closing a silent connection takes seconds
+	}
 }
 
 // unavailable marks an error of the database itself: nothing was stored.

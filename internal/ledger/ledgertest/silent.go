@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"evalq/internal/ledger"
@@ -90,4 +91,24 @@ func silentReads(w *cutWorld) {
 		}
 	})
 	w.within(60*time.Second, "a write over a silent connection", func() { w.accept(report(1, 2)) })
+}
+
+// silenceIsTold has the connections of both pools silenced while they are idle. The
+// writer finds out first, and no read waits for what it knows.
+func silenceIsTold(w *cutWorld) {
+	var all sync.WaitGroup
+	for range 8 { // as many as the pool has
+		all.Go(func() { _, _ = w.Look(w.ctx) })
+	}
+	all.Wait()
+	w.accept(report(1, 1))
+	w.p.silence()
+	w.within(60*time.Second, "a write over a silent connection", func() { w.accept(report(1, 2)) })
+	w.within(10*time.Second, "a look after that", func() {
+		for range 8 {
+			if _, err := w.Look(w.ctx); err != nil {
+				w.t.Error(err)
+			}
+		}
+	})
 }
