@@ -7,6 +7,11 @@ ${IN sqlite,postgres CREATE INDEX evalq_jobs_chore ON evalq_jobs (seq) WHERE cho
 ${IN sqlite,postgres DROP INDEX evalq_jobs_due;}
 ${IN sqlite,postgres CREATE INDEX evalq_jobs_due ON evalq_jobs (state, due_at) WHERE due_at > 0;}
 
+-- Accepted jobs are found by what the relay looks for, and PostgreSQL knows how
+-- many there are.
+${IN postgres DROP INDEX evalq_jobs_state;}
+${IN postgres CREATE INDEX evalq_jobs_state ON evalq_jobs (state, seq) WHERE state <> 'accepted';}
+
 -- With the report in front the key of a job also finds all jobs of a report.
 -- SQLite cannot part with the key of a table.
 ${IN postgres ALTER TABLE evalq_jobs DROP CONSTRAINT evalq_jobs_kind_user_id_report_id_revision_key;}
@@ -22,6 +27,8 @@ ${IN mysql DROP INDEX evalq_jobs_natural ON evalq_jobs;}
 ${IN postgres DROP INDEX evalq_jobs_natural;}
 ${IN mysql CREATE UNIQUE INDEX kind ON evalq_jobs (kind, user_id, report_id, revision);}
 ${IN postgres ALTER TABLE evalq_jobs ADD UNIQUE (kind, user_id, report_id, revision);}
+${IN postgres DROP INDEX evalq_jobs_state;}
+${IN postgres CREATE INDEX evalq_jobs_state ON evalq_jobs (state, seq);}
 ${IN sqlite,postgres DROP INDEX evalq_jobs_due;}
 ${IN sqlite,postgres CREATE INDEX evalq_jobs_due ON evalq_jobs (state, due_at);}
 ${IN sqlite,postgres DROP INDEX evalq_jobs_chore;}
