@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,18 +17,26 @@ type AcceptConfig struct {
 	// machine does meets all alike. Defaults to 5.
 	Rounds int
 	// Callers are the numbers of callers; each calls again when it has its
-	// answer. Defaults to 1, 8 and 64.
+	// answer. None may be twice in it. Defaults to 1, 8 and 64.
 	Callers []int
-	// Ledgers are the databases. Defaults to AcceptLedgers.
+	// Ledgers are the databases. None may be twice in it. Defaults to
+	// AcceptLedgers.
 	Ledgers []string
-	// Peers is the folder with the programs of other projects, built with go
-	// build. Empty leaves them out.
+	// Peers is the folder with the programs of other projects, which are built
+	// with go build. Defaults to none, which leaves them out.
 	Peers string
-	// Dir is where databases are made and removed again. Defaults to the
+	// Dir is where databases are made and removed again. It should be on the disk
+	// that is to be measured: one in memory syncs nothing. Defaults to the
 	// system's folder for temporary files.
 	Dir string
 	// Report is told what is under way. Defaults to nobody.
 	Report func(string)
+}
+
+// Check names the first setting that is wrong.
+func (c *AcceptConfig) Check() error {
+	_, err := c.withDefaults()
+	return err
 }
 
 // AcceptLedgers lists the databases that Accept can measure.
@@ -66,6 +75,10 @@ func (c *AcceptConfig) withDefaults() (AcceptConfig, error) {
 		return d, fmt.Errorf("bench: accept: Rounds: %d is below zero", d.Rounds)
 	case slices.Min(d.Callers) < 1:
 		return d, errors.New("bench: accept: Callers: must be above zero")
+	case repeats(d.Callers):
+		return d, errors.New("bench: accept: Callers: a number is there twice")
+	case repeats(d.Ledgers):
+		return d, errors.New("bench: accept: Ledgers: one is there twice")
 	}
 	for _, l := range d.Ledgers {
 		if !slices.Contains(AcceptLedgers(), l) {
@@ -73,6 +86,11 @@ func (c *AcceptConfig) withDefaults() (AcceptConfig, error) {
 		}
 	}
 	return d, nil
+}
+
+func repeats[T cmp.Ordered](of []T) bool {
+	s := slices.Sorted(slices.Values(of))
+	return len(slices.Compact(s)) < len(of)
 }
 
 // AcceptRow is what one contender did with one number of callers.

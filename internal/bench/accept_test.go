@@ -61,10 +61,12 @@ func TestAcceptOnPostgresSaysThatRiverIsLeftOut(t *testing.T) {
 func TestAcceptNamesTheSettingThatIsWrong(t *testing.T) {
 	t.Parallel()
 	for field, cfg := range map[string]AcceptConfig{
-		"Length":  {Length: -time.Second},
-		"Rounds":  {Rounds: -1},
-		"Callers": {Callers: []int{4, 0}},
-		"Ledgers": {Ledgers: []string{"oracle"}},
+		"Length":                {Length: -time.Second},
+		"Rounds":                {Rounds: -1},
+		"Callers: must":         {Callers: []int{4, 0}},
+		"Callers: a number":     {Callers: []int{4, 8, 4}},
+		"Ledgers: \"oracle\"":   {Ledgers: []string{"oracle"}},
+		"Ledgers: one is there": {Ledgers: []string{"sqlite", "sqlite"}},
 	} {
 		if _, err := Accept(t.Context(), &cfg); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%+v: %v", cfg, err)

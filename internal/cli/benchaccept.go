@@ -5,9 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,8 +27,11 @@ func (p *program) benchAccept() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Length = time.Duration(seconds * float64(time.Second))
-			if err := checkAccept(cfg); err != nil {
-				return err
+			if seconds <= 0 || cfg.Rounds <= 0 || len(cfg.Callers) == 0 || len(cfg.Ledgers) == 0 {
+				return usagef("--seconds and --rounds: must be above zero; --callers and --ledgers: name at least one")
+			}
+			if err := cfg.Check(); err != nil {
+				return &usageError{err}
 			}
 			if !cmd.Flags().Changed("peers") {
 				cfg.Peers = peersHere()
@@ -52,30 +53,10 @@ func (p *program) benchAccept() *cobra.Command {
 	f.IntVar(&cfg.Rounds, "rounds", 5, "how often each is measured")
 	f.IntSliceVar(&cfg.Callers, "callers", []int{1, 8, 64}, "numbers of callers; each calls again when it has its answer")
 	f.StringSliceVar(&cfg.Ledgers, "ledgers", bench.AcceptLedgers(), "databases to measure")
+	f.StringVar(&cfg.Dir, "dir", "", "folder on the disk to measure, where the databases are made and removed (default the system's for temporary files)")
 	f.StringVar(&cfg.Peers, "peers", "", "folder with the programs of other projects, built with go build; empty leaves them out (default ./bench/peers, where go.mod is)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
-}
-
-func checkAccept(cfg bench.AcceptConfig) error {
-	if cfg.Length <= 0 {
-		return usagef("--seconds: must be above zero")
-	}
-	if cfg.Rounds <= 0 {
-		return usagef("--rounds: must be above zero")
-	}
-	if len(cfg.Callers) == 0 || slices.Min(cfg.Callers) <= 0 {
-		return usagef("--callers: must be above zero")
-	}
-	if len(cfg.Ledgers) == 0 {
-		return usagef("--ledgers: name at least one of %s", strings.Join(bench.AcceptLedgers(), ", "))
-	}
-	for _, l := range cfg.Ledgers {
-		if !slices.Contains(bench.AcceptLedgers(), l) {
-			return usagef("--ledgers: %.40q is none of %s", l, strings.Join(bench.AcceptLedgers(), ", "))
-		}
-	}
-	return nil
 }
 
 // peersHere finds the programs of other projects in a checkout of evalq.

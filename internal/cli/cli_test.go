@@ -187,10 +187,10 @@ func TestAWrongCommandLineIsBadInput(t *testing.T) {
 		"--format":                  {"import", lines, "--format", "xml"},
 		"--priority: is for":        {"import", lines, "--priority", "low"},
 		"--csv: name the file":      {"bench", "judge"},
-		"--seconds: must be":        {"bench", "accept", "--seconds", "0"},
+		"--seconds and":             {"bench", "accept", "--seconds", "0"},
 		"--rounds: must be":         {"bench", "accept", "--rounds", "-1"},
-		"--callers: must be":        {"bench", "accept", "--callers", "8,0"},
-		"--ledgers: \"oracle\"":     {"bench", "accept", "--ledgers", "sqlite,oracle"},
+		"Callers: must be":          {"bench", "accept", "--callers", "8,0"},
+		"Ledgers: \"oracle\"":       {"bench", "accept", "--ledgers", "sqlite,oracle"},
 		"EVALQ_URL?":                {"list"},
 	} {
 		environ := []string{"EVALQ_URL=http://127.0.0.1:1"}

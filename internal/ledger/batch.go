@@ -41,8 +41,8 @@ func (w *writer) apply(ctx context.Context, batch []*write) error {
 	return nil
 }
 
-// fresh is how long a connection is trusted after its last use.
-const fresh = time.Second
+// trustFor is how long a connection is taken to be whole after its last use.
+const trustFor = time.Second
 
 // commitNew accepts, where one statement can, the requests of a batch that asks
 // for nothing else, and returns the writes that are still to be done. What goes
@@ -50,7 +50,7 @@ const fresh = time.Second
 // while it was idle is too: it fails at the BEGIN, before anybody has to wonder what
 // it did.
 func (w *writer) commitNew(batch []*write) []*write {
-	if w.acceptsNew == nil || w.conn == nil || time.Since(w.used) > fresh ||
+	if w.acceptsNew == nil || w.conn == nil || time.Since(w.used) > trustFor ||
 		slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
 		return batch
 	}

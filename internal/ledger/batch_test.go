@@ -131,7 +131,7 @@ func TestOneStatementServesABatchOfRequestsAndLeavesTheRestToTheTransaction(t *t
 	asks(false, 6, 7)
 	want("when the statement fails", "[[6 7]]", "[[6 7]]")
 	answer = nil
-	b.used = time.Now().Add(-2 * fresh)
+	b.used = time.Now().Add(-2 * trustFor)
 	b.commit([]*write{{ctx: t.Context(), asks: []*ask{{who: "8"}}}})
 	b.wantStored(1, 2, 3, 4, 5, 6, 7, 8)
 	if got := fmt.Sprint(alone); got != "[[6 7]]" {

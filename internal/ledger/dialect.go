@@ -60,7 +60,7 @@ func Postgres() Dialect {
 		Session: []string{
 			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '5s'", "SET synchronous_commit = on",
 			// For statements outside of a transaction too.
-			"SET default_transaction_isolation = 'read committed'", "SET default_transaction_read_only = off",
+			"SET default_transaction_isolation = 'read committed'",
 			// The planner would otherwise plan for each size of a batch anew.
 			"SET plan_cache_mode = force_generic_plan",
 		},

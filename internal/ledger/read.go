@@ -90,6 +90,9 @@ func conditions(f tasks.Filter) (string, []any, error) {
 			return "", nil, fmt.Errorf("state %.40q: use one of %v", string(f.State), tasks.States())
 		}
 		add(`state = ?`, f.State)
+		if f.State != tasks.Accepted {
+			parts = append(parts, `state <> 'accepted'`) // names the index to PostgreSQL
+		}
 	}
 	if f.Priority != "" {
 		if err := f.Priority.Validate(); err != nil {

@@ -308,6 +308,24 @@ func TestALedgerThatLostAllItsBytesIsNotTakenForANewOne(t *testing.T) {
 	open(t, dir, nil).Close()
 }
 
+func TestAYoungLedgerWithoutItsLogIsNotTakenForANewOne(t *testing.T) {
+	t.Parallel()
+	dir, kept := t.TempDir(), t.TempDir()
+	db := open(t, dir, nil)
+	// As a crash leaves it: nothing has gone from the log into the file.
+	if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	if err := os.Remove(filepath.Join(kept, "evalq.db-wal")); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(filepath.Join(kept, "evalq.db-shm"))
+	if _, err := sqlite.Open(t.Context(), kept, nil); !errors.Is(err, sqlite.ErrDamaged) {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestALargeLedgerIsLookedAtByItsLengthAndEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -91,6 +91,23 @@ func check(ctx context.Context, db *sql.DB, path string) error {
 	return pragmaOK(ctx, db, `PRAGMA quick_check(1)`)
 }
 
+// checkKnown refuses a database without a ledger where one was before: what was
+// written last is in the log beside the file, and without that log a young file is
+// an empty one.
+func checkKnown(ctx context.Context, db *sql.DB, known string) error {
+	if known == "" {
+		return nil
+	}
+	var n int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'evalq_meta'`).Scan(&n); err != nil {
+		return err
+	}
+	if n == 0 {
+		return damaged("it is empty, and ledger %s was in it", known)
+	}
+	return nil
+}
+
 // checkEnds is the part of check that costs the same for every size.
 func checkEnds(ctx context.Context, db *sql.DB, path string) error {
 	if err := checkLength(ctx, db, path); err != nil {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -66,8 +67,12 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 	}
 	path := filepath.Join(dir, fileName)
 	d.path = path
-	if err := errors.Join(checkHeader(path, lastLedger(d.lock)), clean(dir)); err != nil {
+	known := lastLedger(d.lock)
+	if err := errors.Join(checkHeader(path, known), clean(dir)); err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		known = "" // who removes the file means it
 	}
 	if err := private(path); err != nil {
 		return nil, err
@@ -76,7 +81,7 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	d.write.SetMaxOpenConns(1)
-	if err := check(ctx, d.write, path); err != nil {
+	if err := errors.Join(check(ctx, d.write, path), checkKnown(ctx, d.write, known)); err != nil {
 		return nil, err
 	}
 	if err := migration.Up(ctx, d.write, database.DialectSQLite3); err != nil {
