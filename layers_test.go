@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"mq":           {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
 	// queue
 	"client":          {"internal/ledger", "internal/ledger/migration", "internal/ledger/mysql", "internal/ledger/postgres", "internal/redisconn", "internal/view", "internal/evaluation", "tasks"},
-	"worker":          {"internal/evaluation", "tasks"},
+	"worker":          {"internal/redisconn", "tasks"},
 	"internal/relay":  {"internal/ledger", "internal/redisconn", "tasks"},
 	"internal/doctor": {"internal/redisconn", "tasks"},
 	// adapters
@@ -56,10 +56,11 @@ var rooms = map[string][]string{
 	"internal/sqltest":           {"internal/sandbox"},
 	"internal/asynqtest":         {},
 	"internal/e2e":               {},
+	"mq/mqtest":                  {"mq", "tasks"},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e", "mq/mqtest"}
 
 const module = "evalq"
 

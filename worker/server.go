@@ -14,6 +14,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -99,7 +100,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	fetching, stopFetching := context.WithCancel(context.Background())
 	defer stopFetching()
-	srv := asynq.NewServerFromRedisClient(&patient{UniversalClient: s.rdb, stop: fetching}, s.asynqConfig())
+	srv := asynq.NewServerFromRedisClient(redisconn.Patient(s.rdb, fetching), s.asynqConfig())
 	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
 		return errors.Join(fmt.Errorf("worker: start: %w", err), s.leave())
 	}

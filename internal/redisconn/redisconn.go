@@ -129,6 +129,20 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (redis.UniversalClien
 	return redis.NewClient(o), nil
 }
 
+// New is Open without its checks: the client connects when it is used.
+func New(rawURL string, cfg *Config) (*redis.Client, error) {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	o, err := Parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	tune(o, c)
+	return redis.NewClient(o), nil
+}
+
 func tune(o *redis.Options, c Config) {
 	o.ClientName = c.ClientName
 	if o.DialTimeout == 0 {

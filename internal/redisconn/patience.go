@@ -1,4 +1,4 @@
-package worker
+package redisconn
 
 import (
 	"context"
@@ -8,6 +8,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 )
+
+// Patient is a client for Asynq to fetch tasks with. After a fetch that failed it
+// waits, up to a second, or until stop ends. It serves one Asynq server.
+func Patient(rdb redis.UniversalClient, stop context.Context) redis.UniversalClient {
+	return &patient{UniversalClient: rdb, stop: stop}
+}
 
 // patient is the client that Asynq fetches tasks with. After an error Asynq asks
 // again at once, which a Redis that is full answers twenty thousand times a
