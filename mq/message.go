@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -25,9 +27,10 @@ const (
 // Message is one wish. As JSON it is an object with exactly these two fields.
 type Message struct {
 	Type MessageType `json:"type"`
-	// Payload of the two evaluation types has the fields user_id and report_id.
-	// A handler finds numbers up to 2^53 as float64, and larger whole ones as
-	// json.Number, because a float64 would change them.
+	// Payload of the two evaluation types has the fields user_id and report_id,
+	// numbers or numeric strings. A handler finds numbers below 2^53 as float64, and
+	// larger whole ones, which a float64 would change, as json.Number, or of these
+	// two fields as strings.
 	Payload map[string]interface{} `json:"payload"`
 }
 
@@ -89,14 +92,16 @@ func (m *Message) encode() ([]byte, error) {
 	if err := m.Type.validate(); err != nil {
 		return nil, invalid(err)
 	}
-	if m.Type.known() {
-		if _, err := request(m); err != nil {
-			return nil, invalid(err)
-		}
-	}
 	payload := m.Payload
 	if payload == nil {
 		payload = map[string]any{}
+	}
+	if m.Type.known() {
+		asked, err := request(m)
+		if err != nil {
+			return nil, invalid(err)
+		}
+		payload = withIDs(payload, asked)
 	}
 	body, err := marshal(payload)
 	if err != nil {
@@ -106,6 +111,22 @@ func (m *Message) encode() ([]byte, error) {
 		return nil, invalid(fmt.Errorf("payload: %d bytes are more than %d; store the data elsewhere and send its id", len(body), MaxMessage))
 	}
 	return body, nil
+}
+
+// withIDs writes large ids as strings, so that a reader knows that no float64 has
+// changed them.
+func withIDs(payload map[string]any, asked tasks.Payload) map[string]any {
+	user, report := asked.Subject()
+	if max(user, report) < maxExact {
+		return payload
+	}
+	payload = maps.Clone(payload)
+	for field, v := range map[string]int64{"user_id": user, "report_id": report} {
+		if v >= maxExact {
+			payload[field] = strconv.FormatInt(v, 10)
+		}
+	}
+	return payload
 }
 
 // marshal is json.Marshal, but for a value whose own method panics.

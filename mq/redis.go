@@ -168,7 +168,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // the queue does not matter. When it ends, running handlers have 20 s; then their
 // context ends and their messages wait for the next who subscribes.
 //
-// A message whose process has died is given to another one or two minutes later.
+// A message whose process has died is given to another within 20 s, as long as
+// somebody is subscribed; after five such deaths it is set aside.
 func (q *RedisQueue) Subscribe(ctx context.Context, handler MessageHandler) error {
 	switch {
 	case handler == nil:

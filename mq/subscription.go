@@ -22,7 +22,6 @@ type subscription struct {
 	rdb     *redis.Client // its own
 	handler MessageHandler
 	crew    *crew
-	inspect *asynq.Inspector
 }
 
 // consume runs an Asynq server of its own until ctx ends or the queue closes.
@@ -30,9 +29,10 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 	// Asynq ends the process when a client is closed under it, so this one is not
 	// the caller's.
 	options := *q.rdb.Options()
+	options.PushNotificationProcessor = nil // each client has one of its own
 	rdb := redis.NewClient(&options)
 	defer rdb.Close()
-	s := &subscription{q: q, rdb: rdb, handler: handler, crew: newCrew(ctx), inspect: asynq.NewInspectorFromRedisClient(rdb)}
+	s := &subscription{q: q, rdb: rdb, handler: handler, crew: newCrew(ctx)}
 	fetching, stopFetching := context.WithCancel(context.Background())
 	defer stopFetching()
 	srv := asynq.NewServerFromRedisClient(redisconn.Patient(rdb, fetching), s.config())
@@ -40,7 +40,7 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 		return err
 	}
 	var watching sync.WaitGroup
-	watching.Go(func() { s.watch(fetching) })
+	watching.Go(func() { (&lookout{rdb: rdb, name: q.name, log: q.rules.log}).run(fetching) })
 	select {
 	case <-ctx.Done():
 	case <-q.closing:
@@ -117,8 +117,8 @@ func (s *subscription) process(ctx context.Context, t *asynq.Task) error {
 }
 
 func (s *subscription) try(id string, failures int, t *asynq.Task) verdict {
-	if failures >= s.q.rules.attempts && s.diedOf(id) {
-		return verdict{fate: buried, err: fmt.Errorf("%d processes died with it", failures)}
+	if n := s.q.losses(s.rdb, id); n >= s.q.rules.attempts {
+		return verdict{fate: buried, err: fmt.Errorf("%d processes died with it", n)}
 	}
 	m, err := decode(MessageType(t.Type()), t.Payload())
 	if err != nil {
@@ -136,13 +136,6 @@ func age(t *asynq.Task) time.Duration {
 		return 0
 	}
 	return time.Since(time.UnixMilli(at))
-}
-
-// diedOf reports whether the last try ended with its process. One that a person
-// runs again has failed otherwise.
-func (s *subscription) diedOf(id string) bool {
-	info, err := s.inspect.GetTaskInfo(s.q.name, id)
-	return err == nil && info.LastErr == asynq.ErrLeaseExpired.Error()
 }
 
 // A message that was handled while Redis was away comes again, because Asynq
@@ -171,32 +164,6 @@ func (q *RedisQueue) handled(id string) {
 		}
 	}
 	q.finished[id] = now
-}
-
-const pingEvery = time.Second
-
-// watch keeps an eye on Redis until ctx ends, and tells when it goes and when it is
-// back. Each look also names the queue to Asynq's inspectors, who would not find it
-// after a wipe.
-func (s *subscription) watch(ctx context.Context) {
-	var away, told time.Time
-	for sleep(ctx, pingEvery) {
-		err := s.rdb.SAdd(ctx, "asynq:queues", s.q.name).Err()
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			if away.IsZero() {
-				away = time.Now()
-			}
-			if time.Since(told) >= lonelyEvery {
-				told = time.Now()
-				s.q.rules.log.Error("the consumer cannot reach Redis and tries again", "queue", s.q.name, "err", err)
-			}
-		case !away.IsZero():
-			s.q.rules.log.Info("the consumer has reached Redis again", "queue", s.q.name, "after", time.Since(away).Round(time.Millisecond))
-			away, told = time.Time{}, time.Time{}
-		}
-	}
 }
 
 // carrierLog passes Asynq's own log on, a level lower.
