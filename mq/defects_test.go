@@ -64,7 +64,7 @@ func TestD02AMessageWithoutASubscriberWaitsAndReadinessTells(t *testing.T) {
 		t.Fatalf("Pub/Sub, which has nobody to give it to, answers %d, %v", n, err)
 	}
 	must(t, mq.PublishEvaluationReport(t.Context(), 7, 42))
-	if err := mq.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "1 messages wait") {
+	if err := mq.Ready(t.Context()); !errors.Is(err, mq.ErrNoConsumer) || !strings.Contains(err.Error(), "1 messages wait") {
 		t.Errorf("readiness: %v", err)
 	}
 	consume(t)

@@ -323,5 +323,5 @@ func (q *InMemoryQueue) tellLonely() (again bool) {
 }
 
 func lonely(n int) error {
-	return fmt.Errorf("mq: %d messages wait and nobody has subscribed: start the consumer", n)
+	return fmt.Errorf("mq: %d %w", n, ErrNoConsumer)
 }

@@ -75,6 +75,8 @@ var (
 	ErrClosed = errors.New("the message queue is closed")
 	// ErrNoQueue: InitMessageQueue was not called. Nothing was published.
 	ErrNoQueue = errors.New("there is no message queue: call mq.InitMessageQueue at the start of the program")
+	// ErrNoConsumer: messages wait and nobody has subscribed, in any process.
+	ErrNoConsumer = errors.New("messages wait and nobody has subscribed: start the consumer")
 	// ErrNoService: there is nobody to evaluate what the consumer would receive.
 	ErrNoService = errors.New("there is no evaluation service: call mq.SetEvaluationService with the platform's two functions, or mq.UseClient with a client of evalq, before the consumer starts")
 )

@@ -58,6 +58,12 @@ var errNilRedis = errors.New("the Redis client is nil: give NewRedisQueue a *red
 // so.
 func NewRedisQueue(client *redis.Client) *RedisQueue { return newRedis(client, "", defaultRules()) }
 
+// NewRedisQueueIn is NewRedisQueue for one of several platforms that share a Redis:
+// the name of its queue begins with the namespace, as with Config.Namespace.
+func NewRedisQueueIn(ns tasks.Namespace, client *redis.Client) *RedisQueue {
+	return newRedis(client, ns, defaultRules())
+}
+
 func newRedis(rdb *redis.Client, ns tasks.Namespace, r rules) *RedisQueue {
 	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(queueName), closing: make(chan struct{}), finished: map[string]time.Time{}}
 	q.watch = watch{every: lonelyEvery, look: q.tellLonely}

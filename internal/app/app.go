@@ -79,6 +79,7 @@ type App struct {
 	relay    *relay.Relay
 	worker   *worker.Server
 	board    *dashboard.Handler
+	messages *messages
 	listener net.Listener
 	handler  http.Handler
 	stopping context.Context // ends when the HTTP server is to stop
@@ -111,6 +112,9 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 		return nil, err
 	}
 	if err := relay.Claim(ctx, a.engine.client, tasks.Namespace(cfg.Namespace), a.ledger.ID()); err != nil {
+		return nil, err
+	}
+	if a.messages, err = openMessages(cfg, a.engine.client, log); err != nil {
 		return nil, err
 	}
 	if cfg.Runs(config.RoleRelay) {
@@ -164,9 +168,10 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	rest, err := api.New(patient{a.ledger.Ledger, a.stopping}, &api.Config{
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
 		House: house{a.ledger.house, relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)), a.log},
-		Checks: map[string]func(context.Context) error{"redis": func(ctx context.Context) error {
-			return a.engine.client.Ping(ctx).Err()
-		}},
+		Checks: map[string]func(context.Context) error{
+			"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },
+			"messages": a.messages.check,
+		},
 	})
 	if err != nil {
 		return err
@@ -206,6 +211,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.relay != nil {
 		g.Add("relay", a.relay.Run)
+		g.Add("messages", a.messages.run)
 	}
 	if a.worker != nil {
 		g.Add("worker", a.worker.Run)
