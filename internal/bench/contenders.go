@@ -164,33 +164,42 @@ func (w *world) addLedger(name string, l *ledger.Ledger) {
 	})
 }
 
-// addHTTP serves the API on a loopback port, without the credentials that a
-// server may ask for.
+// addHTTP adds what a caller of the API gets.
 func (w *world) addHTTP(name string, l *ledger.Ledger) error {
-	handler, err := api.New(l, &api.Config{Logger: slog.New(slog.DiscardHandler)})
+	address, err := w.serve(l)
 	if err != nil {
 		return err
 	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 1024}
+	w.later(func() error { transport.CloseIdleConnections(); return nil })
+	client := &http.Client{Transport: transport}
+	url := address + "/v1/evaluations"
+	w.addLoad(name, func(ctx context.Context, user, report int64) error { return post(ctx, client, url, user, report) })
+	return nil
+}
+
+// serve answers with the API on a loopback port, without the credentials that a
+// server may ask for.
+func (w *world) serve(l *ledger.Ledger) (url string, err error) {
+	handler, err := api.New(l, &api.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return "", err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return "", err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	transport := &http.Transport{MaxIdleConnsPerHost: 1024}
 	w.later(func() error {
-		transport.CloseIdleConnections()
 		err := server.Close()
 		if serr := <-ended; !errors.Is(serr, http.ErrServerClosed) {
 			err = errors.Join(err, serr)
 		}
 		return err
 	})
-	client := &http.Client{Transport: transport}
-	url := "http://" + listener.Addr().String() + "/v1/evaluations"
-	w.addLoad(name, func(ctx context.Context, user, report int64) error { return post(ctx, client, url, user, report) })
-	return nil
+	return "http://" + listener.Addr().String(), nil
 }
 
 func post(ctx context.Context, client *http.Client, url string, user, report int64) error {

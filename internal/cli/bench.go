@@ -16,7 +16,7 @@ func (p *program) bench() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(p.benchAccept(), p.benchJudge())
+	cmd.AddCommand(p.benchAccept(), p.benchJudge(), p.benchMQ())
 	return cmd
 }
 
