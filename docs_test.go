@@ -204,7 +204,7 @@ func TestEveryDirectDependencyHasAReason(t *testing.T) {
 
 func TestTheGoInREADMEIsTheCodeOfTheExamples(t *testing.T) {
 	t.Parallel()
-	source := read(t, "docs_example_test.go")
+	source := read(t, "docs_example_test.go") + read(t, "mq/example_test.go")
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
 	if len(blocks) == 0 {
 		t.Fatal("README.md shows no Go")

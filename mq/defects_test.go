@@ -21,7 +21,7 @@ import (
 // the situation of one and shows what becomes of it here.
 
 // onRedisAlone sets the package up on a real Redis, as the platform does.
-func onRedisAlone(t *testing.T) (*redis.Client, *service) {
+func onRedisAlone(t *testing.T) (*redis.Client, *platform) {
 	t.Helper()
 	alone(t)
 	_, rdb := startRedis(t)
@@ -344,7 +344,7 @@ func TestD28AClientThatIsClosedUnderAConsumerNeitherSpinsNorEndsTheProcess(t *te
 	alone(t)
 	_, mine := startRedis(t)
 	rdb := redis.NewClient(&redis.Options{Network: mine.Options().Network, Addr: mine.Options().Addr})
-	var lines log
+	var lines logbook
 	cfg := quick(rdb)
 	cfg.Logger = lines.logger()
 	q := opened(t, cfg)
@@ -432,7 +432,7 @@ func TestD32AConsumerWithoutRedisTellsAndGoesOnWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	alone(t)
 	server, rdb := startRedis(t)
-	var lines log
+	var lines logbook
 	cfg := quick(rdb)
 	cfg.Logger = lines.logger()
 	mq.InitMessageQueue(opened(t, cfg))

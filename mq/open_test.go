@@ -64,7 +64,7 @@ func TestWithoutRedisAQueueThatHasToBeOnItIsAnError(t *testing.T) {
 func TestWithoutRedisAndWithoutALedgerMessagesStayInMemoryAndTheLogSaysSo(t *testing.T) {
 	t.Parallel()
 	alone(t) // nobody's UseClient
-	var lines log
+	var lines logbook
 	q := opened(t, mq.Config{RedisURL: "redis://" + nowhere(t), Logger: lines.logger()})
 	if _, ok := q.(*mq.InMemoryQueue); !ok || lines.lines("END WITH THIS PROCESS") != 1 {
 		t.Errorf("a %T", q)
@@ -77,7 +77,7 @@ func TestWhatIsPublishedWithoutRedisIsInTheLedgerAndOtherMessagesFlowWhenItIsBac
 	server, rdb := startRedis(t)
 	server.Stop()
 	ledger := evalq(t)
-	var lines log
+	var lines logbook
 	q := opened(t, mq.Config{Redis: rdb, Client: ledger, Logger: lines.logger()})
 	if lines.lines("evaluations go to evalq's ledger") != 1 {
 		t.Error("the log does not say where messages go")

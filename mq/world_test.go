@@ -42,15 +42,15 @@ type call struct {
 	report uint64
 }
 
-// service notes what it is called with. Fail, when set, decides how each ends.
-type service struct {
+// platform is the program around the queue; it notes what it is called with. Fail, when set, decides how each ends.
+type platform struct {
 	calls chan call
 	fail  func(call) error
 }
 
-func newService() *service { return &service{calls: make(chan call, 10_000)} }
+func newService() *platform { return &platform{calls: make(chan call, 10_000)} }
 
-func (s *service) evaluate(what string) func(context.Context, uint, uint64) error {
+func (s *platform) evaluate(what string) func(context.Context, uint, uint64) error {
 	return func(_ context.Context, user uint, report uint64) error {
 		c := call{what, user, report}
 		s.calls <- c
@@ -62,15 +62,15 @@ func (s *service) evaluate(what string) func(context.Context, uint, uint64) erro
 }
 
 // use makes it the package's.
-func (s *service) use() { mq.SetEvaluationService(s.evaluate("report"), s.evaluate("topic")) }
+func (s *platform) use() { mq.SetEvaluationService(s.evaluate("report"), s.evaluate("topic")) }
 
-func (s *service) next(t *testing.T) call {
+func (s *platform) next(t *testing.T) call {
 	t.Helper()
 	return receive(t, "an evaluation", s.calls)
 }
 
 // await takes n calls.
-func (s *service) await(t *testing.T, n int) (calls []call) {
+func (s *platform) await(t *testing.T, n int) (calls []call) {
 	t.Helper()
 	for range n {
 		calls = append(calls, s.next(t))
@@ -79,7 +79,7 @@ func (s *service) await(t *testing.T, n int) (calls []call) {
 }
 
 // none checks that there was no other call, by one that comes behind it.
-func (s *service) none(t *testing.T) {
+func (s *platform) none(t *testing.T) {
 	t.Helper()
 	if err := mq.PublishTopicEvaluation(context.Background(), 999, 999); err != nil {
 		t.Fatal(err)
@@ -134,19 +134,19 @@ func startRedis(t *testing.T, options ...redistest.Option) (*redistest.Server, *
 	return s, s.Client(t)
 }
 
-// log is a logger whose lines can be looked at while it is used.
-type log struct {
+// logbook is a logger whose lines can be looked at while it is used.
+type logbook struct {
 	mu    sync.Mutex
 	bytes bytes.Buffer
 }
 
-func (l *log) Write(p []byte) (int, error) {
+func (l *logbook) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bytes.Write(p)
 }
 
-func (l *log) lines(with string) (n int) {
+func (l *logbook) lines(with string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for line := range strings.Lines(l.bytes.String()) {
@@ -157,7 +157,7 @@ func (l *log) lines(with string) (n int) {
 	return n
 }
 
-func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // eventually asks until it holds.
 func eventually(t *testing.T, what string, holds func() bool) {
