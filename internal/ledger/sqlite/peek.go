@@ -33,11 +33,16 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	if _, err := os.Stat(d.path); err != nil {
 		return nil, err
 	}
-	if d.InUse, err = inUse(dir); err != nil {
+	known := ""
+	if d.InUse, known, err = inUse(dir); err != nil {
 		return nil, err
 	}
 	mode := "ro"
 	if !d.InUse {
+		// What a start refuses is no ledger that is still to be made.
+		if err := checkHeader(d.path, known); err != nil {
+			return nil, err
+		}
 		mode = "rw" // a reader too may have to take in the log that a crash left
 		if d.write, err = sql.Open("sqlite", peekDSN(d.path, mode)); err != nil {
 			return nil, err
@@ -52,6 +57,9 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKnown(ctx, d.read, known); err != nil {
+		return nil, explain(err)
+	}
 	if have != want {
 		return d, nil
 	}
@@ -61,16 +69,17 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	return d, nil
 }
 
-// inUse reports whether another process owns the folder.
-func inUse(dir string) (bool, error) {
+// inUse reports whether another process owns the folder, and else which ledger was
+// in it last.
+func inUse(dir string) (owned bool, known string, err error) {
 	lock, err := lockDir(dir)
 	if errors.Is(err, ErrInUse) {
-		return true, nil
+		return true, "", nil
 	}
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	return false, lock.Close()
+	return false, lastLedger(lock), lock.Close()
 }
 
 // peekDSN opens a file that is there, and makes none.

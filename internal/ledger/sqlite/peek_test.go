@@ -205,6 +205,39 @@ func TestADamagedFileIsCalledSo(t *testing.T) {
 	}
 }
 
+func TestPeekRefusesAFileThatLostTheLedgerThatWasInIt(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(path string) error{
+		"all its bytes": func(path string) error { return os.Truncate(path, 0) },
+		"all its tables": func(path string) error {
+			if err := os.Truncate(path, 0); err != nil {
+				return err
+			}
+			raw, err := sql.Open("sqlite", path)
+			if err != nil {
+				return err
+			}
+			_, err = raw.Exec(`CREATE TABLE other (n)`)
+			return errors.Join(err, raw.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			db := open(t, dir, nil)
+			id := db.ID()
+			closed(t, db)
+			if err := lose(filepath.Join(dir, "evalq.db")); err != nil {
+				t.Fatal(err)
+			}
+			got, err := sqlite.Peek(t.Context(), dir)
+			if !errors.Is(err, sqlite.ErrDamaged) || !strings.Contains(err.Error(), id) || got != nil {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 func TestPeekOfAFileWithoutALedgerHasSchemaNull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
