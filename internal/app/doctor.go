@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"evalq/internal/api"
 	"evalq/internal/config"
 	"evalq/internal/doctor"
 	"evalq/internal/engine"
@@ -136,6 +139,8 @@ func seen(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
+// askReady asks the server that has a ledger open whether it can commit. What else
+// is missing there is looked at by other checks.
 func askReady(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -147,8 +152,14 @@ func askReady(ctx context.Context, url string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s", resp.Status)
+	var said api.Readiness
+	err = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&said)
+	ledger, known := said.Checks["ledger"]
+	switch {
+	case err != nil || !known:
+		return fmt.Errorf("what answers %s is no evalq", resp.Status)
+	case !ledger.OK:
+		return doctor.ErrNoCommit
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -88,6 +90,29 @@ func TestTheDoctorLooksWhereNothingRunsAndMakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLevels(t, Doctor(t.Context(), cfg, false, quiet()), map[string]doctor.Level{"ledger": doctor.Failure, "ledger.schema": ""})
+}
+
+func TestTheDoctorTellsThatARunningServerCannotCommit(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t, nil)
+	var db Database
+	a := start(t, cfg, Extras{Opened: func(opened Database) { db = opened }})
+	cfg.Listen = a.listener.Addr().String()
+	wantLevels(t, Doctor(t.Context(), cfg, false, quiet()), map[string]doctor.Level{"ledger.writable": doctor.OK})
+	for _, write := range []string{"INSERT", "UPDATE"} {
+		if err := db.Exec(t.Context(), "CREATE TRIGGER no_"+write+" BEFORE "+write+" ON evalq_meta BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := Doctor(t.Context(), cfg, false, quiet())
+	wantLevels(t, found, map[string]doctor.Level{"ledger.writable": doctor.Failure})
+	if _, text := at(found, "ledger.writable"); !strings.Contains(text, "nothing is accepted") {
+		t.Errorf("it says %s", text)
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	cfg.Listen = other.Listener.Addr().String()
+	wantLevels(t, Doctor(t.Context(), cfg, false, quiet()), map[string]doctor.Level{"ledger.writable": doctor.Warning})
 }
 
 func TestTheDoctorLooksAtTheManagedEngineWhileItRuns(t *testing.T) {

@@ -66,6 +66,6 @@ func TestDoctorLooksBesideARunningServer(t *testing.T) {
 	var dir string
 	w := start(t, func(c *config.Config) { dir = c.DataDir })
 	listen := strings.TrimPrefix(w.url, "http://")
-	run(t, nil, "", "doctor", "--data-dir", dir, "--listen", listen, "--deep").want(t, 0, w.url+", which has the ledger open, says that it is ready", "inside the server's process")
+	run(t, nil, "", "doctor", "--data-dir", dir, "--listen", listen, "--deep").want(t, 0, w.url+", which has the ledger open, says that it can be written", "inside the server's process")
 	w.run(t, "submit", "evaluation_report", "--user", "1", "--report", "2").want(t, 0) // which goes on
 }

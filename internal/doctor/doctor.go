@@ -68,6 +68,8 @@ var (
 	ErrIdle = errors.New("the managed engine does not run; evalq starts it")
 	// ErrNoLedger: there is no ledger yet.
 	ErrNoLedger = errors.New("there is no ledger yet; the first `evalq serve` makes it")
+	// ErrNoCommit: the server that was asked cannot commit to its ledger.
+	ErrNoCommit = errors.New("it cannot commit to its ledger")
 )
 
 // Kinds of databases, as Subject.Kind has them.
@@ -98,8 +100,8 @@ type Subject struct {
 	LedgerPlace string
 	// Dir is the folder of a SQLite ledger.
 	Dir string
-	// Ready commits something, or asks the server that owns the ledger to. Nil
-	// when nobody can.
+	// Ready commits something, or asks the server that owns the ledger to, which
+	// may answer ErrNoCommit. Nil when nobody can.
 	Ready func(context.Context) error
 	// ReadyBy names the server that Ready asks, empty when it asks nobody.
 	ReadyBy string

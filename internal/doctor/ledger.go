@@ -64,11 +64,13 @@ func (v *visit) ledgerWritable(ctx context.Context) ([]Finding, error) {
 	err := v.Ready(ctx)
 	switch {
 	case err == nil && v.ReadyBy != "":
-		return one(fine("the server at %s, which has the ledger open, says that it is ready", v.ReadyBy))
+		return one(fine("the server at %s, which has the ledger open, says that it can be written", v.ReadyBy))
 	case err == nil:
 		return one(fine("it can be written"))
+	case v.ReadyBy != "" && errors.Is(err, ErrNoCommit):
+		return one(failure(fmt.Sprintf("the server at %s says that it cannot be written, so nothing is accepted", v.ReadyBy), "see that its disk is not full; the server's log says more"))
 	case v.ReadyBy != "":
-		return one(warning(fmt.Sprintf("another process has the ledger open, and at %s nobody says that it is ready: %v", v.ReadyBy, err),
+		return one(warning(fmt.Sprintf("another process has the ledger open, and at %s nobody says whether it can be written: %v", v.ReadyBy, err),
 			"name the address of that process in --listen; see its log"))
 	}
 	return one(failure("it cannot be written, so nothing is accepted: "+err.Error(), "see that its disk is not full and the database takes writes"))

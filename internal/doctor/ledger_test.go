@@ -56,6 +56,8 @@ func TestWhoAsksAServerSaysSo(t *testing.T) {
 	examine(t, s, nil).want("ledger.writable", doctor.OK, "http://127.0.0.1:8080")
 	s.Ready = func(context.Context) error { return errors.New("connection refused") }
 	examine(t, s, nil).want("ledger.writable", doctor.Warning, "connection refused", "--listen")
+	s.Ready = func(context.Context) error { return doctor.ErrNoCommit }
+	examine(t, s, nil).want("ledger.writable", doctor.Failure, "http://127.0.0.1:8080", "nothing is accepted", "disk")
 }
 
 func TestWhyThereIsNoLedgerIsSaid(t *testing.T) {
