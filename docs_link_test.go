@@ -61,6 +61,20 @@ func TestEveryLinkInTheDocumentsLeadsSomewhere(t *testing.T) {
 // testSources is all test code and the shared suites, as one text.
 func testSources(t *testing.T) string {
 	t.Helper()
+	return sourcesOf(t, func(name string) bool {
+		return strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "internal/ledger/ledgertest/")
+	})
+}
+
+// programSources is all code but that of the tests, as one text.
+func programSources(t *testing.T) string {
+	t.Helper()
+	return sourcesOf(t, func(name string) bool { return strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") })
+}
+
+// sourcesOf is the text of all files whose names are wanted.
+func sourcesOf(t *testing.T, wanted func(name string) bool) string {
+	t.Helper()
 	var all strings.Builder
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -69,7 +83,7 @@ func testSources(t *testing.T) string {
 		if d.IsDir() && name != "." && strings.HasPrefix(d.Name(), ".") {
 			return filepath.SkipDir
 		}
-		if !d.IsDir() && (strings.HasSuffix(name, "_test.go") || strings.HasPrefix(filepath.ToSlash(name), "internal/ledger/ledgertest/")) {
+		if !d.IsDir() && wanted(filepath.ToSlash(name)) {
 			b, err := os.ReadFile(name)
 			if err != nil {
 				return err

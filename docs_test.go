@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -157,6 +158,26 @@ func TestTheChecksOfTheDoctorInOperationsAreThoseOfTheProgram(t *testing.T) {
 		if !strings.Contains(section, "| `"+string(l)+"` |") {
 			t.Errorf("docs/operations.md does not say what %s means", l)
 		}
+	}
+}
+
+func TestTheLogsMessagesInOperationsAreThoseOfTheProgram(t *testing.T) {
+	t.Parallel()
+	sources := programSources(t)
+	_, table, _ := strings.Cut(read(t, "docs/operations.md"), "\n| message | what to do |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	named := 0
+	for row := range strings.Lines(table) {
+		messages, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(messages, -1) {
+			named++
+			if !strings.Contains(sources, strconv.Quote(m[1])) {
+				t.Errorf("docs/operations.md: nothing logs %q", m[1])
+			}
+		}
+	}
+	if named == 0 {
+		t.Fatal("no message is named")
 	}
 }
 
