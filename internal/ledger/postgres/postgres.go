@@ -7,6 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -75,10 +77,20 @@ func dialect() ledger.Dialect {
 func unreachable(err error) error {
 	var c *pgconn.ConnectError
 	if errors.As(err, &c) {
-		return fmt.Errorf("connect: %w", c.Unwrap())
+		err = c.Unwrap()
 	}
-	return fmt.Errorf("connect: %w", err)
+	return fmt.Errorf("connect: %w", &tries{err})
 }
+
+// tries is what became of each try to connect, one with TLS and one without
+// perhaps, in one line in which nothing is said twice.
+type tries struct{ error }
+
+func (t *tries) Error() string {
+	return strings.Join(slices.Compact(strings.Split(t.error.Error(), "\n")), "; ")
+}
+
+func (t *tries) Unwrap() error { return t.error }
 
 // migrations is the key of the advisory lock that migrating processes take.
 const migrations = 0x6576616c71 // "evalq"

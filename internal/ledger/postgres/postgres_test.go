@@ -113,7 +113,7 @@ func TestAWrongURLOrPasswordIsRefusedWithoutThePasswordInTheError(t *testing.T) 
 		"postgres://evalq:s3cret@127.0.0.1:1/x?connect_timeout=2", "postgres://u:s3cret@[bad", "postgres://u:s3cret@127.0.0.1/x?sslmode=s3cret",
 	} {
 		_, err := postgres.Open(t.Context(), url, true, nil)
-		if err == nil || strings.Contains(err.Error(), "s3cret") {
+		if err == nil || strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
