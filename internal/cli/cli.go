@@ -39,9 +39,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.in)
 	root.SetOut(p.out)
 	root.SetErr(p.errOut)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !p.began { // what cobra itself refuses
-		err = &usageError{err}
+		err = &usageError{fmt.Errorf("%w\n`%s --help` says how it is used", err, cmd.CommandPath())}
 	}
 	return p.end(err)
 }

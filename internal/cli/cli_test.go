@@ -163,6 +163,7 @@ func TestAWrongCommandLineIsBadInput(t *testing.T) {
 	for says, args := range map[string][]string{
 		`unknown command "sbumit"`:  {"sbumit"},
 		"unknown flag":              {"list", "--colour"},
+		"`evalq list --help`":       {"list", "--colours"},
 		"accepts 1 arg":             {"get"},
 		"requires at least 1 arg":   {"retry"},
 		"name what to submit":       {"submit"},
@@ -396,5 +397,16 @@ func TestBenchAcceptPrintsATableOrJSON(t *testing.T) {
 	run(t, nil, "", append(args, "--json")...).want(t, 0).decode(t, &got)
 	if len(got.Rows) != 2 || got.Rows[0].Name != "SQLite" || got.Rows[0].Callers != 2 || got.Rows[0].Rate.Median <= 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestADurationInTheLogIsReadableInEitherForm(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		logger(&out, &config.Config{LogFormat: format}).Warn("x", "retry_in", 1500*time.Millisecond)
+		if !strings.Contains(strings.ReplaceAll(out.String(), `"`, ""), "1.5s") {
+			t.Errorf("%s: %s", format, out.String())
+		}
 	}
 }

@@ -38,7 +38,7 @@ var exits = []struct {
 	{6, "not authorised", is(client.ErrUnauthorized), "give a token: --token-file, EVALQ_TOKEN_FILE or EVALQ_TOKEN"},
 	{3, "not found", is(tasks.ErrNotFound), ""},
 	{4, "conflict: not possible in the job's state", is(tasks.ErrConflict), ""},
-	{5, "server unreachable or unavailable", isAway, "start a server with `evalq serve`, or say where it is: --url or EVALQ_URL"},
+	{5, "server unreachable or unavailable", isAway, "see that a server runs (`evalq serve`), what its /readyz says, and that --url or EVALQ_URL says where it is"},
 	{7, "the job that was waited for did not succeed", is(errNotSucceeded), ""},
 	{8, "doctor found warnings, and no failure", is(errWarned), ""},
 	{70, "half of the worker's slots were stuck; a supervisor should start it again", is(worker.ErrStuck), ""},

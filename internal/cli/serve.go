@@ -17,7 +17,7 @@ func (p *program) serve() *cobra.Command {
 		Long: "Runs until it is told to stop (Ctrl-C or SIGTERM): then it takes no more work, lets running evaluations\n" +
 			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.\n" +
 			"It ends with 2 when a setting has a bad value, and with 1 when a place that it needs is wrong or not to be had:\n" +
-			"--listen, --data-dir, --redis-url.",
+			"--listen, --data-dir, --ledger-url, --redis-url.",
 		Example: "  evalq serve --listen 127.0.0.1:8080 --data-dir ./data\n" +
 			"  evalq serve --redis-url redis://:password@redis.example:6379/0",
 		Args: cobra.NoArgs,
@@ -48,9 +48,18 @@ func (p *program) server(cmd *cobra.Command) (*config.Config, *slog.Logger, erro
 }
 
 func logger(w io.Writer, cfg *config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	options := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: readable}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// readable writes a duration as 1.5s in JSON too, where it would be a number of
+// nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
