@@ -38,6 +38,8 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"a lease that is given back is taken at once", leaseGivenBack},
 		{"an interview and a hold that miss each other are brought together", missedRelease},
 		{"an answer and a hold that miss each other are brought together", missedAnswer},
+		{"a job that comes back for what is there is released five times a minute and no more", releasedTooOften},
+		{"a relay that only watches gives nobody up, and need not begin anew when it leads", watchedBySecond},
 		{"the time is the database's", databaseTime},
 		{"a worker whose row a database has lost is put on record again", lostRow},
 		{"many writers in each other's way keep every rule", crossfire},
