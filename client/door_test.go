@@ -18,6 +18,7 @@ import (
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
+	"evalq/internal/mysqlurl"
 	"evalq/internal/sqltest"
 	"evalq/tasks"
 )
@@ -71,7 +72,7 @@ func handle(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	driver, dsn := "pgx", url
 	if strings.HasPrefix(url, "mysql") {
-		conf, err := mysql.Parse(url)
+		conf, err := mysqlurl.Parse(url)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"evalq/internal/ledger"
 	evalqmysql "evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
+	"evalq/internal/mysqlurl"
 	"evalq/internal/sandbox"
 )
 
@@ -83,7 +84,7 @@ func onMariaDB(t *testing.T, url string) (doctor.Subject, func(statements ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := evalqmysql.Parse(url)
+	conf, err := mysqlurl.Parse(url)
 	if err != nil {
 		t.Fatal(err)
 	}

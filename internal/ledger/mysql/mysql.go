@@ -7,9 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -33,45 +30,6 @@ type DB struct {
 	write, read *sql.DB
 }
 
-var errURL = errors.New("mysql: the URL cannot be read; write it like mysql://user:password@host:3306/database")
-
-// Parse reads a mysql:// URL: user, password, host and port, or a socket as
-// unix(/path), and the database. Parameters are those of go-sql-driver, such as
-// tls=true. Its error has no part of a password in it.
-func Parse(raw string) (*mysql.Config, error) {
-	rest, ok := strings.CutPrefix(raw, "mysql://")
-	if !ok {
-		return nil, errURL
-	}
-	socket := ""
-	if before, after, ok := strings.Cut(rest, "unix("); ok {
-		path, tail, ok := strings.Cut(after, ")")
-		if !ok {
-			return nil, errURL
-		}
-		rest, socket = before+"localhost"+tail, path
-	}
-	u, err := url.Parse("mysql://" + rest)
-	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
-		return nil, errURL
-	}
-	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
-	if err != nil {
-		return nil, errors.New("mysql: the URL's parameters, behind the ?, cannot be read; they are those of go-sql-driver, such as tls=true")
-	}
-	cfg.User = u.User.Username()
-	cfg.Passwd, _ = u.User.Password()
-	cfg.DBName = strings.Trim(u.Path, "/")
-	cfg.Net, cfg.Addr = "tcp", u.Host
-	if u.Port() == "" {
-		cfg.Addr = net.JoinHostPort(u.Hostname(), "3306")
-	}
-	if socket != "" {
-		cfg.Net, cfg.Addr = "unix", socket
-	}
-	return cfg, nil
-}
-
 // tune sets what the ledger rests on, whatever the URL says: a count of rows that
 // were met, not only of those that differ; every byte of a text; an error in
 // place of a cut value.
@@ -88,7 +46,7 @@ func tune(cfg *mysql.Config) {
 	cfg.Logger = &mysql.NopLogger{}
 }
 
-// Open connects to a mysql:// URL; see Parse. With migrate it brings the schema
+// Open connects to a mysql:// URL; see package mysqlurl. With migrate it brings the schema
 // up to date, one process at a time; without, the schema must be there. The
 // tables are named evalq_…. How durable a commit is, the server decides: leave
 // innodb_flush_log_at_trx_commit at 1. No error has a password in it.

@@ -11,6 +11,7 @@ import (
 	"evalq/internal/ledger/ledgertest"
 	"evalq/internal/ledger/migration"
 	"evalq/internal/ledger/mysql"
+	"evalq/internal/mysqlurl"
 	"evalq/internal/sqltest"
 	"evalq/tasks"
 )
@@ -33,7 +34,7 @@ func open(t testing.TB, url string, cfg *ledger.Config) *mysql.DB {
 
 func raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
-	cfg, err := mysql.Parse(url)
+	cfg, err := mysqlurl.Parse(url)
 	if err != nil {
 		t.Fatal(err)
 	}

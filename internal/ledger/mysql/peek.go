@@ -11,6 +11,7 @@ import (
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
+	"evalq/internal/mysqlurl"
 )
 
 // Peek connects like Open and takes the database as it is, to look at it: nothing
@@ -65,7 +66,7 @@ func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 
 // connect opens the two pools, the first of them with proof.
 func connect(ctx context.Context, raw string) (*DB, error) {
-	conf, err := Parse(raw)
+	conf, err := mysqlurl.Parse(raw)
 	if err != nil {
 		return nil, err
 	}
