@@ -20,11 +20,11 @@ var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
 	"internal/cli":    {"internal/app", "internal/bench", "internal/chaos", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
-	"internal/app":    {"internal/config", "internal/api", "dashboard", "mq", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
+	"internal/app":    {"internal/config", "internal/api", "dashboard", "mq", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/platform", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/api", "client", "mq", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"internal/chaos":  {"client", "worker", "internal/sandbox", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
-	"internal/config": {"internal/redisconn", "tasks"},
+	"internal/config": {"internal/mysqlurl", "internal/redisconn", "tasks"},
 	// edges
 	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
@@ -53,16 +53,17 @@ var rooms = map[string][]string{
 	"internal/evaluation": {"tasks"},
 	"tasks":               {},
 	// imported by tests only
-	"internal/ledger/ledgertest": {"internal/ledger", "internal/evaluation", "tasks"},
-	"internal/redistest":         {},
-	"internal/sqltest":           {"internal/sandbox"},
-	"internal/asynqtest":         {},
-	"internal/e2e":               {},
-	"mq/mqtest":                  {"mq", "tasks"},
+	"internal/ledger/ledgertest":     {"internal/ledger", "internal/evaluation", "tasks"},
+	"internal/platform/platformtest": {"internal/mysqlurl"},
+	"internal/redistest":             {},
+	"internal/sqltest":               {"internal/sandbox"},
+	"internal/asynqtest":             {},
+	"internal/e2e":                   {},
+	"mq/mqtest":                      {"mq", "tasks"},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e", "mq/mqtest"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/platform/platformtest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e", "mq/mqtest"}
 
 const module = "evalq"
 

@@ -17,6 +17,7 @@ import (
 	"evalq/internal/config"
 	"evalq/internal/evaluation"
 	"evalq/internal/ledger"
+	"evalq/internal/platform"
 	"evalq/internal/relay"
 	"evalq/internal/service"
 	"evalq/tasks"
@@ -75,6 +76,7 @@ type App struct {
 	cfg      config.Config
 	log      *slog.Logger
 	ledger   *store
+	mirror   *mirror // nil without a platform's database
 	engine   *carrier
 	relay    *relay.Relay
 	worker   *worker.Server
@@ -108,6 +110,13 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	if x.Opened != nil {
 		x.Opened(a.ledger)
 	}
+	if cfg.PlatformDB != "" {
+		p, err := platform.Open(ctx, cfg.PlatformDB, nil)
+		if err != nil {
+			return nil, err
+		}
+		a.mirror = &mirror{p, a.ledger.Ledger, log}
+	}
 	if a.engine, err = openCarrier(ctx, cfg, log); err != nil {
 		return nil, err
 	}
@@ -124,7 +133,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 			return nil, err
 		}
 	}
-	handlers, err := evaluators(a.ledger.Ledger, x.Judge, x.Handlers)
+	handlers, err := evaluators(a.ledger.Ledger, a.mirror, x.Judge, x.Handlers)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +174,7 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	for k := range handlers {
 		kinds = append(kinds, k)
 	}
-	rest, err := api.New(patient{a.ledger.Ledger, a.stopping}, &api.Config{
+	rest, err := api.New(patient{a.ledger.Ledger, a.stopping, a.mirror}, &api.Config{
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
 		House: house{a.ledger.house, relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)), a.log},
 		Checks: map[string]func(context.Context) error{
@@ -212,6 +221,9 @@ func (a *App) Run(ctx context.Context) error {
 	if a.relay != nil {
 		g.Add("relay", a.relay.Run)
 		g.Add("messages", a.messages.run)
+		if a.mirror != nil {
+			g.Add("mirror", a.mirror.watch)
+		}
 	}
 	if a.worker != nil {
 		g.Add("worker", a.worker.Run)
@@ -233,6 +245,9 @@ func (a *App) Close() error {
 	}
 	if a.engine != nil {
 		errs = append(errs, a.engine.close())
+	}
+	if a.mirror != nil {
+		errs = append(errs, a.mirror.platform.Close())
 	}
 	if a.ledger != nil {
 		errs = append(errs, a.ledger.close())

@@ -14,23 +14,41 @@ import (
 )
 
 // evaluators are the handlers of the two built-in kinds, and what a platform
-// adds to them or puts in their place.
-func evaluators(store *ledger.Ledger, judge evaluation.Judge, more map[tasks.Kind]worker.Handler) (map[tasks.Kind]worker.Handler, error) {
+// adds to them or puts in their place. With a mirror, interviews come from the
+// platform's database and results go there before the ledger has them, so that a
+// result that could not be written is tried again; all its paid steps are kept.
+func evaluators(store *ledger.Ledger, m *mirror, judge evaluation.Judge, more map[tasks.Kind]worker.Handler) (map[tasks.Kind]worker.Handler, error) {
 	if judge == nil {
 		judge = rubric.New()
 	}
-	s, err := evaluation.NewService(store, judge, steps{}, nil)
+	var from evaluation.Store = store
+	if m != nil {
+		from = m
+	}
+	s, err := evaluation.NewService(from, judge, steps{}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("app: evaluation: %w", err)
 	}
 	by := judge.Identity().String()
 	out := map[tasks.Kind]worker.Handler{
 		tasks.KindEvaluationReport: func(ctx context.Context, job tasks.Job) (json.RawMessage, error) {
+			ctx = withWork(ctx, job)
 			r, err := s.GenerateRecordEvaluation(ctx, job.UserID, job.ReportID)
+			if err == nil && m != nil {
+				err = deliver(ctx, func(ctx context.Context) error {
+					return m.platform.SaveReport(ctx, job.UserID, job.ReportID, evaluation.OriginalReport(r))
+				})
+			}
 			return document(ctx, by, r, err)
 		},
 		tasks.KindTopicEvaluation: func(ctx context.Context, job tasks.Job) (json.RawMessage, error) {
+			ctx = withWork(ctx, job)
 			t, err := s.GenerateAnswerRecordEvaluation(ctx, job.UserID, job.ReportID)
+			if err == nil && m != nil {
+				err = deliver(ctx, func(ctx context.Context) error {
+					return m.platform.SaveAnswers(ctx, job.UserID, job.ReportID, evaluation.OriginalAnswerReport(t, workOf(ctx).interview))
+				})
+			}
 			return document(ctx, by, t, err)
 		},
 	}
@@ -56,5 +74,8 @@ func (steps) Once(ctx context.Context, key string, fn func(context.Context) (jso
 }
 
 func (steps) Progress(ctx context.Context, done, kept, total int) error {
+	if w := workOf(ctx); w != nil {
+		w.done, w.kept, w.total = done, kept, total
+	}
 	return worker.Progress(ctx, done, kept, total)
 }

@@ -84,6 +84,21 @@ func sorted(kinds []tasks.Kind) []tasks.Kind {
 type patient struct {
 	*ledger.Ledger
 	stopping context.Context
+	mirror   *mirror // nil without a platform's database
+}
+
+func (p patient) Accept(ctx context.Context, r tasks.Request, who string) (tasks.Job, bool, error) {
+	if p.mirror != nil {
+		p.mirror.refresh(ctx, r)
+	}
+	return p.Ledger.Accept(ctx, r, who)
+}
+
+func (p patient) AcceptMany(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting {
+	if p.mirror != nil {
+		p.mirror.refresh(ctx, rs...)
+	}
+	return p.Ledger.AcceptMany(ctx, rs, who)
 }
 
 func (p patient) Wait(ctx context.Context, id string, max time.Duration) (tasks.Job, error) {

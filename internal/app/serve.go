@@ -47,6 +47,9 @@ func (a *App) announce(ctx context.Context, out io.Writer) {
 		fmt.Fprintf(out, "roles      %s\n", strings.Join(a.cfg.Roles, ", "))
 	}
 	fmt.Fprintf(out, "ledger     %s; what is accepted is on disk before the answer\n", a.ledger.place)
+	if a.mirror != nil {
+		fmt.Fprintf(out, "platform   MySQL, %s; interviews come from there, results go there\n", a.mirror.platform.Place)
+	}
 	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
 	if found := a.checkup(ctx); len(found) > 0 {
 		fmt.Fprintf(out, "doctor     %s; `evalq doctor` tells more\n", doctor.Summary(found))

@@ -71,6 +71,13 @@ type Config struct {
 	// others. Defaults to 0.
 	Window int `env:"WINDOW" envDefault:"0" flag:"window" help:"tasks of a queue that wait in the engine, the others wait in the ledger; 0 is 2000 on the embedded engine and 20000 on the others"`
 
+	// PlatformDB is the interview platform's own database, from which interviews
+	// come and into which results go. It may have a password in it. Defaults to
+	// none: interviews are in the ledger alone.
+	PlatformDB string `env:"PLATFORM_DB" flag:"platform-db" secret:"file" shown:"none: interviews are in the ledger alone" help:"mysql:// URL of the interview platform's own database: interviews come from its tables, results go into them"`
+	// PlatformEndpoints serves the platform's two addresses for results. Defaults
+	// to false.
+	PlatformEndpoints bool `env:"PLATFORM_ENDPOINTS" envDefault:"false" flag:"platform-endpoints" help:"serve results at the platform's own addresses too, such as /api/mianshi/evaluation; needs the role api"`
 	// InterviewWait is how long a job waits for an interview that does not
 	// exist yet before it is dead. Defaults to 24h.
 	InterviewWait time.Duration `env:"INTERVIEW_WAIT" envDefault:"24h" flag:"interview-wait" help:"how long a job waits for an interview that does not exist yet"`

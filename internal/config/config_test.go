@@ -67,12 +67,14 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 		"EVALQ_CONCURRENCY=3", "EVALQ_STRICT_PRIORITY=true", "EVALQ_WINDOW=50", "EVALQ_INTERVIEW_WAIT=90m",
 		"EVALQ_RETENTION=2h", "EVALQ_HISTORY=48h", "EVALQ_SHUTDOWN_TIMEOUT=3m", "EVALQ_OPERATOR_TOKEN=operator1", "EVALQ_VIEWER_TOKEN=viewer111",
 		"EVALQ_ROLES=api, worker,relay,dashboard", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
+		"EVALQ_PLATFORM_DB=mysql://eva:pw@db/platform", "EVALQ_PLATFORM_ENDPOINTS=true",
 	}, nil, "")
 	want := &Config{
 		Listen: ":9", DataDir: "/data", Engine: EngineManaged, ManagedBinary: "/bin/valkey-server",
 		Concurrency: 3, StrictPriority: true, Window: 50, InterviewWait: 90 * time.Minute,
 		Retention: 2 * time.Hour, History: 48 * time.Hour, ShutdownTimeout: 3 * time.Minute, OperatorToken: "operator1", ViewerToken: "viewer111",
 		Roles: []string{"api", "worker", "relay", "dashboard"}, LogLevel: slog.LevelWarn, LogFormat: "json",
+		PlatformDB: "mysql://eva:pw@db/platform", PlatformEndpoints: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -219,6 +221,9 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 		{"EVALQ_ENGINE=embedded EVALQ_REDIS_URL=redis://:hidden7@host", []string{"--engine", "contradicts --redis-url", "redis://:***@host"}},
 		{"EVALQ_ENGINE=managed EVALQ_REDIS_URL=redis://host", []string{"--engine", "contradicts"}},
 		{"EVALQ_REDIS_URL=redis://:hidden7#@host", []string{"--redis-url", "%23"}},
+		{"EVALQ_PLATFORM_DB=postgres://eva:hidden7@host/db", []string{"--platform-db (EVALQ_PLATFORM_DB) is unfit", "mysql://user:password@host:3306/database"}},
+		{"EVALQ_PLATFORM_DB=mysql://eva:hidden7@host/db?x=hidden7&timeout=hidden7", []string{"--platform-db", "go-sql-driver"}},
+		{"EVALQ_PLATFORM_ENDPOINTS=true EVALQ_ROLES=worker EVALQ_REDIS_URL=redis://h EVALQ_LEDGER_URL=mysql://h/d", []string{"--platform-endpoints", "the role api", "--roles"}},
 		{"EVALQ_MANAGED_BINARY=/bin/x", []string{"--managed-binary", "set --engine"}},
 		{"EVALQ_ROLES=api,worker", []string{"--roles", "SQLite ledger belongs to one process"}},
 		{"EVALQ_ROLES=api,cook", []string{"--roles", "api, worker, relay, dashboard"}},
@@ -252,7 +257,7 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 func TestErrorsAboutAPlaceAreToldFromMistakes(t *testing.T) {
 	t.Parallel()
 	for set, place := range map[string]bool{
-		"EVALQ_LISTEN=8080": true, "EVALQ_LISTEN=0.0.0.0:8080": true, "EVALQ_REDIS_URL=http://x": true, "EVALQ_REDIS_URL_FILE=/no/such": true,
+		"EVALQ_LISTEN=8080": true, "EVALQ_LISTEN=0.0.0.0:8080": true, "EVALQ_REDIS_URL=http://x": true, "EVALQ_PLATFORM_DB=http://x": true, "EVALQ_REDIS_URL_FILE=/no/such": true,
 		"EVALQ_LISTEN=8080 EVALQ_WINDOW=-1": true,
 		"EVALQ_ENGINE=bogus":                false, "EVALQ_CONCURRENCY=x": false, "EVALQ_CONCURRENCY=0": false, "EVALQ_ROLES=api": false, "EVALQ_CONCURENCY=3": false,
 		"EVALQ_ENGINE=managed EVALQ_REDIS_URL=redis://host": false, "EVALQ_OPERATOR_TOKEN_FILE=/no/such": false,
@@ -348,7 +353,8 @@ func TestLoadClientRefusesBadAddresses(t *testing.T) {
 
 func TestConfigPrintsWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	c := load(t, []string{"EVALQ_OPERATOR_TOKEN=hidden-7", "EVALQ_VIEWER_TOKEN=hidden-77", "EVALQ_REDIS_URL=redis://eva:hidden-7@host"}, nil, "")
+	c := load(t, []string{"EVALQ_OPERATOR_TOKEN=hidden-7", "EVALQ_VIEWER_TOKEN=hidden-77", "EVALQ_REDIS_URL=redis://eva:hidden-7@host",
+		"EVALQ_PLATFORM_DB=mysql://eva:hidden-7@host/db"}, nil, "")
 	client := Client{URL: "http://eva:hidden-7@x", Token: "hidden-7"}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("started", "config", c, "client", client)
@@ -360,7 +366,7 @@ func TestConfigPrintsWithoutSecrets(t *testing.T) {
 			t.Errorf("a secret is in %q", text)
 		}
 	}
-	for _, want := range []string{"EVALQ_REDIS_URL=redis://eva:***@host:6379/0", "EVALQ_OPERATOR_TOKEN=***", "EVALQ_ROLES=all", "EVALQ_CONCURRENCY=10"} {
+	for _, want := range []string{"EVALQ_REDIS_URL=redis://eva:***@host:6379/0", "EVALQ_PLATFORM_DB=***", "EVALQ_OPERATOR_TOKEN=***", "EVALQ_ROLES=all", "EVALQ_CONCURRENCY=10"} {
 		if !strings.Contains(c.Redacted(), want+"\n") {
 			t.Errorf("Redacted has no line %q:\n%s", want, c.Redacted())
 		}

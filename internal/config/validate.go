@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"evalq/internal/mysqlurl"
 	"evalq/internal/redisconn"
 )
 
@@ -40,7 +41,7 @@ func problem(field string, value any, format string, args ...any) error {
 }
 
 // places are the settings that say where something is.
-var places = []string{"Listen", "DataDir", "LedgerURL", "RedisURL"}
+var places = []string{"Listen", "DataDir", "LedgerURL", "RedisURL", "PlatformDB"}
 
 // placeError is about one of places.
 type placeError struct{ err error }
@@ -71,6 +72,7 @@ func (c *Config) Validate() error {
 		c.validateListen(),
 		c.validateTokens(),
 		c.validateLedger(),
+		c.validatePlatform(),
 		c.validateEngine(),
 		c.validateRoles(),
 		c.validateNumbers(),
@@ -143,6 +145,19 @@ func (c *Config) validateLedger() error {
 	}
 	if c.Engine != EngineRedis {
 		errs = append(errs, problem("LedgerURL", "set", "then the processes that share it have to share a Redis too: set %s", setting("RedisURL").name()))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validatePlatform() error {
+	var errs []error
+	if c.PlatformDB != "" {
+		if _, err := mysqlurl.Parse(c.PlatformDB); err != nil {
+			errs = append(errs, problem("PlatformDB", "unfit", "%v", err))
+		}
+	}
+	if c.PlatformEndpoints && !c.Runs(RoleAPI) {
+		errs = append(errs, problem("PlatformEndpoints", true, "it is the role %s that serves them: add it to %s, or drop this", RoleAPI, setting("Roles").name()))
 	}
 	return errors.Join(errs...)
 }

@@ -99,3 +99,28 @@ func (l *Ledger) Interview(ctx context.Context, userID, reportID int64) (evaluat
 	}
 	return doc, nil
 }
+
+// Saw puts on record which interview a running attempt evaluates, by its hash,
+// for a handler that has it from elsewhere than Begin did. So a later submission
+// tells whether it has changed since. An attempt that is not the newest is
+// refused with tasks.ErrStale.
+func (l *Ledger) Saw(ctx context.Context, jobID string, attempt int, hash string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		j, err := t.byID(jobID)
+		if err != nil {
+			return err
+		}
+		if j.State != tasks.Running || j.Attempt != attempt {
+			return refuse(fmt.Errorf("attempt %d: %w", attempt, tasks.ErrStale))
+		}
+		if j.InputHash == hash {
+			return nil
+		}
+		_, err = t.exec(`UPDATE evalq_jobs SET input_hash = ? WHERE seq = ?`, hash, j.seq)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: note what job %s saw: %w", jobID, err)
+	}
+	return nil
+}

@@ -435,6 +435,27 @@ func begunBeforeItsInterview(w *world) {
 	}
 }
 
+func saidWhatItSaw(w *world) {
+	j, f := w.running(report(7, 42))
+	doc := interview(7, 42, "x")
+	w.put(doc)
+	w.must(w.Saw(w.ctx, j.ID, f.Attempt, doc.Hash()))
+	if err := w.Saw(w.ctx, j.ID, f.Attempt-1, "older"); !errors.Is(err, tasks.ErrStale) {
+		w.t.Fatalf("an older attempt: %v", err)
+	}
+	w.complete(f)
+	if err := w.Saw(w.ctx, j.ID, f.Attempt, "late"); !errors.Is(err, tasks.ErrStale) {
+		w.t.Fatalf("a finished attempt: %v", err)
+	}
+	if again, created, err := w.Accept(w.ctx, report(7, 42), "test"); err != nil || created || again.ID != j.ID {
+		w.t.Fatalf("submitted again: %+v, created %v, %v", again, created, err)
+	}
+	w.put(interview(7, 42, "y"))
+	if next, _, err := w.Accept(w.ctx, report(7, 42), "test"); err != nil || next.Revision != 2 {
+		w.t.Fatalf("the interview has changed: %+v, %v", next, err)
+	}
+}
+
 func heldDoNotWakeEachOther(w *world) {
 	_, f := w.running(report(7, 42))
 	_, err := w.ClaimStep(w.ctx, f, "s", "a")

@@ -51,6 +51,7 @@ func Run(t *testing.T, open Opener) {
 		{"a worker that leaves hands back what runs, and stuck handlers are deaths", leaving},
 		{"an interview that arrives before the hold releases the job", interviewArrivesMidway},
 		{"a job that began before its interview has a next revision", begunBeforeItsInterview},
+		{"a job whose handler says what it saw has a next revision when that has changed", saidWhatItSaw},
 		{"held jobs do not wake each other, a step that was let go does", heldDoNotWakeEachOther},
 		{"retrying jobs count into the window", retryingFillsTheWindow},
 		{"a clock that went back hides nothing", clockWentBack},
