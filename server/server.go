@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"evalq/internal/app"
@@ -34,7 +35,7 @@ var ErrPortTaken = app.ErrPortTaken
 type Config struct {
 	// Listen is the address of the API and the dashboard; port 0 is any free
 	// one. Beyond loopback it needs an OperatorToken. Defaults to
-	// 127.0.0.1:8080.
+	// 127.0.0.1:8080 with the role api or dashboard, else none.
 	Listen string
 	// DataDir is the folder of the ledger, for one process at a time. Defaults
 	// to evalq in the user's data folder.
@@ -42,6 +43,25 @@ type Config struct {
 	// RedisURL is a Redis to carry the queue: redis://, rediss:// or unix://.
 	// Defaults to none: the embedded engine.
 	RedisURL string
+	// LedgerURL is a database that many processes share as their ledger:
+	// postgres:// or mysql://. It needs a RedisURL. Defaults to none: SQLite in
+	// DataDir, for this process alone.
+	LedgerURL string
+	// Roles are the parts that run in this process: some of api, worker, relay and
+	// dashboard. With a LedgerURL a platform may run a process that only works.
+	// Without the roles api and dashboard it listens only if Listen is set.
+	// Defaults to all.
+	Roles []string
+	// Namespace begins the names of the queues in Redis, so that several ledgers
+	// can share one. Defaults to none.
+	Namespace string
+	// PlatformDB is the mysql:// URL of the interview platform's own database. The
+	// built-in kinds take their interviews from it and write their results there.
+	// Defaults to none.
+	PlatformDB string
+	// PlatformEndpoints serves results at the platform's own addresses too.
+	// Defaults to false.
+	PlatformEndpoints bool
 	// OperatorToken and ViewerToken sign people and programs in; 8 characters
 	// at least. Default to none.
 	OperatorToken, ViewerToken string
@@ -107,6 +127,13 @@ func (c Config) settings() (config.Config, error) {
 	set("EVALQ_LISTEN", c.Listen)
 	set("EVALQ_DATA_DIR", c.DataDir)
 	set("EVALQ_REDIS_URL", c.RedisURL)
+	set("EVALQ_LEDGER_URL", c.LedgerURL)
+	set("EVALQ_ROLES", strings.Join(c.Roles, ","))
+	set("EVALQ_NAMESPACE", c.Namespace)
+	set("EVALQ_PLATFORM_DB", c.PlatformDB)
+	if c.PlatformEndpoints {
+		set("EVALQ_PLATFORM_ENDPOINTS", "true")
+	}
 	set("EVALQ_OPERATOR_TOKEN", c.OperatorToken)
 	set("EVALQ_VIEWER_TOKEN", c.ViewerToken)
 	for name, d := range map[string]time.Duration{"EVALQ_SHUTDOWN_TIMEOUT": c.DrainTimeout, "EVALQ_INTERVIEW_WAIT": c.InterviewWait} {

@@ -66,6 +66,9 @@ type Config struct {
 	// House serves what is under /v1/admin/. Defaults to none: those addresses are
 	// not there.
 	House House
+	// Original reads results for the platform's own addresses. Defaults to none:
+	// those addresses are not there.
+	Original Original
 	// MaxWait bounds ?wait=; longer waits are cut to it. Defaults to 60 s.
 	MaxWait time.Duration
 	// Build is the program's version, shown in the OpenAPI document. Defaults
@@ -144,6 +147,7 @@ func New(ledger Ledger, cfg *Config) (*API, error) {
 	a.routeInterviews()
 	a.routeReports()
 	a.routeAdmin()
+	a.routeOriginal()
 	a.routeHealth()
 	if err := a.routeDocs(); err != nil {
 		return nil, err

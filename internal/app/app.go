@@ -181,6 +181,7 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 			"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },
 			"messages": a.messages.check,
 		},
+		Original: a.original(),
 	})
 	if err != nil {
 		return err

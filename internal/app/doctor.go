@@ -22,6 +22,7 @@ import (
 	"evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
 	"evalq/internal/ledger/sqlite"
+	"evalq/internal/platform"
 	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
@@ -37,6 +38,7 @@ func Doctor(ctx context.Context, cfg config.Config, deep bool, log *slog.Logger)
 	s := subject(cfg)
 	defer peekLedger(ctx, cfg, &s)()
 	defer peekRedis(ctx, cfg, &s)()
+	defer peekPlatform(ctx, cfg, &s)()
 	return doctor.Examine(ctx, s, &doctor.Config{Deep: deep})
 }
 
@@ -44,6 +46,9 @@ func Doctor(ctx context.Context, cfg config.Config, deep bool, log *slog.Logger)
 func (a *App) checkup(ctx context.Context) []doctor.Finding {
 	s := subject(a.cfg)
 	s.Ledger, s.Database, s.Ready, s.LedgerPlace = a.ledger.Ledger, a.ledger.database, a.ledger.Ready, a.ledger.place
+	if a.mirror != nil {
+		s.Platform, s.PlatformPlace = a.mirror.platform, a.mirror.platform.Place
+	}
 	switch s.Redis, s.RedisPlace = a.engine.client, a.engine.name; a.cfg.Engine {
 	case config.EngineEmbedded:
 		s.Redis, s.RedisErr = nil, doctor.ErrInside
@@ -162,6 +167,22 @@ func askReady(ctx context.Context, url string) error {
 		return doctor.ErrNoCommit
 	}
 	return nil
+}
+
+// peekPlatform connects to the platform's database, and answers how to close the
+// connection.
+func peekPlatform(ctx context.Context, cfg config.Config, s *doctor.Subject) (done func()) {
+	if cfg.PlatformDB == "" {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	p, err := platform.Open(ctx, cfg.PlatformDB, nil)
+	if s.PlatformErr = err; err != nil {
+		return func() {}
+	}
+	s.Platform, s.PlatformPlace = p, p.Place
+	return func() { _ = p.Close() } // nothing was written
 }
 
 // peekRedis connects to the Redis that carries the queue, and answers how to

@@ -20,6 +20,7 @@ import (
 
 	"evalq/internal/config"
 	"evalq/internal/doctor"
+	"evalq/internal/platform/platformtest"
 	"evalq/internal/redistest"
 	"evalq/internal/sandbox"
 )
@@ -239,4 +240,25 @@ func TestACheckupThatHangsHoldsAStartUpForTwoSeconds(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	wantLevels(t, found, map[string]doctor.Level{"redis": doctor.Failure})
+}
+
+func TestTheDoctorLooksAtThePlatformsDatabase(t *testing.T) {
+	t.Parallel()
+	a, p := onPlatform(t, platformtest.ByProgram, Extras{}, nil)
+	wantLevels(t, Doctor(t.Context(), settings(t, nil), false, quiet()), map[string]doctor.Level{"platform": ""})
+	cfg := settings(t, func(c *config.Config) { c.PlatformDB = p.URL })
+	wantLevels(t, Doctor(t.Context(), cfg, false, quiet()), map[string]doctor.Level{"platform": doctor.OK})
+	p.Exec(`ALTER TABLE answer_report RENAME COLUMN records TO items`)
+	level, text := at(Doctor(t.Context(), cfg, false, quiet()), "platform")
+	if level != doctor.Failure || !strings.Contains(text, "column answer_report.records") || !strings.Contains(text, "--platform-db") {
+		t.Errorf("without a column it is %q: %s", level, text)
+	}
+	// A server that runs says so at its next start, or when it is asked.
+	if level, text := at(a.checkup(t.Context()), "platform"); level != doctor.Failure || !strings.Contains(text, "column answer_report.records") {
+		t.Errorf("at a start it is %q: %s", level, text)
+	}
+	cfg.PlatformDB = "mysql://eva:s3cret@127.0.0.1:1/platform"
+	if level, text := at(Doctor(t.Context(), cfg, false, quiet()), "platform"); level != doctor.Failure || strings.Contains(text, "s3cret") {
+		t.Errorf("of one that is away it says %q: %s", level, text)
+	}
 }

@@ -55,6 +55,12 @@ func mount(cfg config.Config, rest *api.API, board *dashboard.Handler) http.Hand
 		guarded := board.Auth().Protect(rest, api.Refuse)
 		mux.Handle("/v1", guarded)
 		mux.Handle("/v1/", guarded)
+		if cfg.PlatformEndpoints {
+			original := board.Auth().Protect(rest, api.RefuseOriginal)
+			for _, prefix := range api.OriginalPrefixes {
+				mux.Handle(prefix, original)
+			}
+		}
 		open = append(open, "/openapi.json", "/docs", "/docs/")
 	}
 	for _, path := range open {

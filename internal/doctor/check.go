@@ -18,6 +18,7 @@ const (
 	ofSettings group = iota
 	ofRedis
 	ofLedger
+	ofPlatform
 	groups
 )
 

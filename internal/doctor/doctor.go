@@ -1,4 +1,5 @@
-// Package doctor looks at what evalq rests on, a Redis and a ledger, and says for
+// Package doctor looks at what evalq rests on, a Redis, a ledger and perhaps a
+// platform's database, and says for
 // each thing that is not as it should be what to do. It changes nothing, but for
 // the commit by which a ledger shows that it can be written.
 package doctor
@@ -60,6 +61,12 @@ type Database interface {
 	Settings(ctx context.Context) (map[string]string, error)
 }
 
+// Platform is what the checks ask of the interview platform's own database.
+type Platform interface {
+	// Check reports what it lacks of the tables and columns that are used.
+	Check(ctx context.Context) error
+}
+
 // Why there may be nothing to look at, which is nothing wrong.
 var (
 	// ErrInside: the embedded engine is inside the server's process.
@@ -107,6 +114,12 @@ type Subject struct {
 	ReadyBy string
 	// Stopped is set when the ledger belongs to one process and none runs.
 	Stopped bool
+
+	// Platform is nil without a platform's database, and when it cannot be used;
+	// PlatformErr says why. PlatformPlace is where it is, without secrets.
+	Platform      Platform
+	PlatformErr   error
+	PlatformPlace string
 
 	// Open is set when a server would let everybody in who reaches it.
 	Open bool

@@ -42,6 +42,8 @@ var table = []check{
 	{name: "workers.beats", looks: "workers that have shown no sign of life for 10 s", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBeats},
 	{name: "workers.builds", looks: "workers of different builds", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBuilds},
 	{name: "relay", looks: "whether a relay leads, watched for 5 s", group: ofLedger, when: onlyDeep, within: 15 * time.Second, look: (*visit).relayLeads},
+
+	{name: "platform", looks: "whether the platform's database answers and has the tables and columns that are used", group: ofPlatform, look: (*visit).platform},
 }
 
 // tokens notes an open door: settings refuse one that other machines reach.

@@ -54,6 +54,18 @@ func (s *Store) Interview(ctx context.Context, userID, reportID int64) (evaluati
 	return in, nil
 }
 
+// Owner is whose an interview is. Without a record it is interview_missing.
+func (s *Store) Owner(ctx context.Context, reportID int64) (int64, error) {
+	r, err := s.record(ctx, reportID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, missing(reportID, tasks.ErrNotFound)
+	}
+	if err != nil {
+		return 0, storage(fmt.Sprintf("read interview %d", reportID), err)
+	}
+	return r.user, nil
+}
+
 func missing(report int64, err error) error {
 	return tasks.NewError(tasks.ClassInterviewMissing, fmt.Errorf("platform: interview %d: %w", report, err))
 }

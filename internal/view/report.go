@@ -53,7 +53,7 @@ func (e *MissingError) Unwrap() error { return tasks.ErrNotFound }
 func Report(ctx context.Context, l Ledger, report, user int64, original bool) (ReportAnswer, error) {
 	if user == 0 {
 		var err error
-		if user, err = owner(ctx, l, report); err != nil {
+		if user, err = Owner(ctx, l, report); err != nil {
 			return ReportAnswer{}, err
 		}
 	}
@@ -71,9 +71,10 @@ func Report(ctx context.Context, l Ledger, report, user int64, original bool) (R
 	return out, nil
 }
 
-// owner finds whose the interview is: a job that names the wrong user must not
-// hide the right one's result, so the interview goes before the jobs.
-func owner(ctx context.Context, l Ledger, report int64) (int64, error) {
+// Owner finds whose the interview is: a job that names the wrong user must not
+// hide the right one's result, so the interview goes before the jobs. Without
+// either the error is a *MissingError.
+func Owner(ctx context.Context, l Ledger, report int64) (int64, error) {
 	doc, err := l.Interview(ctx, 0, report)
 	if err == nil {
 		return doc.UserID, nil
@@ -89,6 +90,12 @@ func owner(ctx context.Context, l Ledger, report int64) (int64, error) {
 		return 0, &MissingError{"there is neither an interview nor an evaluation with this report_id"}
 	}
 	return page.Jobs[0].UserID, nil
+}
+
+// Original reads the newest stored result of one kind in the platform's form, and
+// where its job stands; nil when nothing of the kind was ever asked for.
+func Original(ctx context.Context, l Ledger, kind tasks.Kind, user, report int64) (*Outcome, error) {
+	return outcome(ctx, l, kind, user, report, true)
 }
 
 // IsMissing reports whether a job or an interview is not there.

@@ -1,0 +1,101 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"evalq/client"
+	"evalq/internal/platform/platformtest"
+	"evalq/internal/redistest"
+	"evalq/internal/sqltest"
+	"evalq/server"
+	"evalq/tasks"
+	"evalq/worker"
+)
+
+func TestMain(m *testing.M) {
+	sqltest.Main(m, goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"))
+}
+
+func serve(t *testing.T, cfg server.Config) *server.Server {
+	t.Helper()
+	cfg.DataDir, cfg.Logger = t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil))
+	s, err := server.Open(t.Context(), &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestAPlatformRunsAWorkerProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	shared := server.Config{
+		LedgerURL: sqltest.MariaDB(t), RedisURL: redistest.Start(t).URL, Namespace: "staging",
+		PlatformDB: platformtest.New(t, sqltest.MariaDB(t), platformtest.ByProgram).URL, PlatformEndpoints: true,
+	}
+	front := shared
+	front.Listen, front.Roles = "127.0.0.1:0", []string{"api", "relay", "dashboard"}
+	back := shared
+	back.Roles, back.PlatformEndpoints = []string{"worker"}, false
+	back.Handlers = map[tasks.Kind]worker.Handler{tasks.KindEvaluationReport: func(context.Context, tasks.Job) (json.RawMessage, error) {
+		return json.RawMessage(`"the platform's own"`), nil
+	}}
+	f, b := serve(t, front), serve(t, back)
+	if b.URL() != "" {
+		t.Errorf("a worker listens at %s", b.URL())
+	}
+	c, err := client.Open(t.Context(), f.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	job, err := c.Submit(t.Context(), tasks.EvaluationReport{UserID: 7, ReportID: 42})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if job, err = c.Wait(ctx, job.ID); err != nil || job.State != tasks.Succeeded || string(job.Result) != `"the platform's own"` {
+		t.Errorf("%v: %+v", err, job)
+	}
+}
+
+func TestSettingsAreCheckedAsThoseOfTheProgramAre(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]server.Config{
+		"a SQLite ledger belongs to one process": {Roles: []string{"worker"}},
+		"api, worker, relay, dashboard":          {Roles: []string{"cook"}, LedgerURL: "mysql://h/d", RedisURL: "redis://h"},
+		"share a Redis":                          {LedgerURL: "postgres://h/d"},
+		"lower-case letters":                     {Namespace: "Not This"},
+		"mysql://user:password@host":             {PlatformDB: "postgres://u:s3cret@h/d"},
+		"it is the role api":                     {PlatformEndpoints: true, Roles: []string{"worker"}, LedgerURL: "mysql://h/d", RedisURL: "redis://h"},
+	} {
+		cfg.DataDir = t.TempDir()
+		s, err := server.Open(t.Context(), &cfg)
+		if err == nil {
+			s.Close()
+			t.Errorf("%q was not said", want)
+		} else if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v, want it to say %q", err, want)
+		}
+	}
+}
