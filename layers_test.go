@@ -40,7 +40,6 @@ var rooms = map[string][]string{
 	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration", "internal/mysqlurl"},
 	"internal/ledger/migration": {},
-	"internal/mysqlurl":         {},
 	"internal/platform":         {"internal/mysqlurl", "internal/evaluation", "tasks"},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"tasks"},
@@ -52,6 +51,7 @@ var rooms = map[string][]string{
 	// domain and vocabulary
 	"internal/evaluation": {"tasks"},
 	"tasks":               {},
+	"internal/mysqlurl":   {},
 	// imported by tests only
 	"internal/ledger/ledgertest":     {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/platform/platformtest": {"internal/mysqlurl"},

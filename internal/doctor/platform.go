@@ -4,7 +4,7 @@ import "context"
 
 // platform looks at the database from which interviews come.
 func (v *visit) platform(ctx context.Context) ([]Finding, error) {
-	const advice = "see that the database server runs, that the URL in --platform-db is right and that its user may SELECT from the platform's four tables and INSERT into and UPDATE the two of results; until then jobs are tried again"
+	const advice = "see that the database server runs, that the URL in --platform-db is right and that its user has the rights that docs/operations.md lists; until then jobs are tried again"
 	if v.PlatformErr != nil {
 		return one(failure(v.PlatformErr.Error(), advice))
 	}

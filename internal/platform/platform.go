@@ -66,7 +66,7 @@ const idleFor = 20 * time.Second
 // which a table or column is missing, and says which. Times are read and written
 // in the zone of the URL's parameter loc, as the platform's own driver does it;
 // without one it is that of this process. No error has a password in it.
-func Open(ctx context.Context, url string, cfg *Config) (_ *Store, err error) {
+func Open(ctx context.Context, url string, cfg *Config) (*Store, error) {
 	c, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -88,15 +88,13 @@ func Open(ctx context.Context, url string, cfg *Config) (_ *Store, err error) {
 	s.db.SetMaxOpenConns(c.Conns)
 	s.db.SetMaxIdleConns(c.Conns)
 	s.db.SetConnMaxIdleTime(idleFor)
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("platform: open %s: %w", s.Place, err), s.db.Close())
-		}
-	}()
 	if err := s.db.PingContext(ctx); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, errors.Join(fmt.Errorf("platform: connect to %s: %w", s.Place, err), s.db.Close())
 	}
-	return s, s.Check(ctx)
+	if err := s.Check(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w (%s)", err, s.Place), s.db.Close())
+	}
+	return s, nil
 }
 
 // tune sets what the store rests on, whatever the URL says: times as times, an

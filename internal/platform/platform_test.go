@@ -395,3 +395,59 @@ func TestContextsAreHonoured(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRightsThatAreMissingAreToldAtTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, platformtest.ByProgram)
+	w.Record(42, 7, "completed", long)
+	conf, err := mysqlurl.Parse(w.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := "rights_" + conf.DBName
+	w.Exec("CREATE USER " + user + "@'%' IDENTIFIED BY 's3cret'")
+	defer w.Exec("DROP USER " + user + "@'%'")
+	url := fmt.Sprintf("mysql://%s:s3cret@%s/%s", user, conf.Addr, conf.DBName)
+	grant := func(what string) {
+		w.Exec("GRANT " + strings.ReplaceAll(what, "ON ", "ON "+conf.DBName+".") + " TO " + user + "@'%'")
+	}
+	try := func() error {
+		s, err := platform.Open(t.Context(), url, nil)
+		if err == nil {
+			err = errors.Join(s.SaveReport(t.Context(), 7, 42, report), s.SaveAnswers(t.Context(), 7, 42, perTopic), s.SaveReport(t.Context(), 7, 42, report), s.Close())
+		}
+		return err
+	}
+	for _, step := range []string{
+		"SELECT ON interview_record", "UPDATE ON interview_record", "SELECT ON interview_dialogues", "SELECT ON interview_evaluation",
+		"SELECT ON answer_report", "INSERT ON interview_evaluation", "UPDATE ON interview_evaluation", "INSERT ON answer_report", "UPDATE ON answer_report",
+	} {
+		if err := try(); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "platform: ") {
+			t.Errorf("before %s: %v", step, err)
+		}
+		grant(step)
+	}
+	if err := try(); err != nil {
+		t.Errorf("with all rights: %v", err)
+	}
+}
+
+func TestTimesAreInTheZoneOfThePlatformsDriver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, platformtest.ByProgram)
+	w.Record(42, 7, "completed", long)
+	s, err := platform.Open(t.Context(), strings.Replace(w.URL, "loc=UTC", "loc=Asia%2FShanghai", 1), &platform.Config{Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.SaveReport(t.Context(), 7, 42, report); err != nil {
+		t.Fatal(err)
+	}
+	if at := w.Text(`SELECT CAST(updated_at AS CHAR) FROM interview_evaluation`); at != "2026-03-01 20:00:00.345" {
+		t.Errorf("the row has %s", at)
+	}
+	if got, err := s.Report(t.Context(), 7, 42); err != nil || !got.UpdatedAt.Equal(noon) {
+		t.Errorf("read back as %s, %v", got.UpdatedAt, err)
+	}
+}

@@ -36,7 +36,7 @@ type column struct {
 }
 
 // Check reports what the database lacks of the platform's tables, all of it at
-// once.
+// once, and what this user may not do with them. It changes nothing.
 func (s *Store) Check(ctx context.Context) error {
 	have, err := s.columns(ctx)
 	if err != nil {
@@ -58,7 +58,35 @@ func (s *Store) Check(ctx context.Context) error {
 	if len(faults) > 0 {
 		return fmt.Errorf("platform: the database lacks, or hides from this user: %s; name the platform's own database, whose tables evalq does not make", strings.Join(faults, ", "))
 	}
-	return errors.Join(unwritable(have)...)
+	if err := errors.Join(unwritable(have)...); err != nil {
+		return err
+	}
+	return s.rights(ctx)
+}
+
+// rights asks for what writing a result takes, without doing it: the lock of a
+// record that is not there, and how an insert and an update would be done.
+func (s *Store) rights(ctx context.Context) error {
+	try := []string{"SELECT user_id FROM " + records + " WHERE id = 0 FOR UPDATE", "SELECT id FROM " + dialogues + " WHERE id = 0"}
+	for _, t := range []struct{ table, columns, values string }{{evaluations, "comment, score, dimensions", "'', 0, '[]'"}, {answers, "records", "'[]'"}} {
+		try = append(try,
+			"EXPLAIN SELECT id FROM "+t.table+" WHERE id = 0",
+			"EXPLAIN INSERT INTO "+t.table+" (user_id, report_id, deleted, "+t.columns+") SELECT 0, 0, 0, "+t.values+" FROM DUAL",
+			"EXPLAIN UPDATE "+t.table+" SET updated_at = updated_at WHERE id = 0")
+	}
+	for _, query := range try {
+		rows, err := s.db.QueryContext(ctx, query)
+		if err == nil {
+			for rows.Next() {
+			}
+			err = rows.Err()
+			rows.Close()
+		}
+		if err != nil {
+			return storage("ask what this user may do", err)
+		}
+	}
+	return nil
 }
 
 // unwritable tells which columns keep a row of ours from being inserted.
