@@ -124,7 +124,9 @@ const refreshWithin = 2 * time.Second
 
 // refresh brings the mirror up to date for submissions of what is finished, so
 // that an interview that has changed since starts the next revision. It does so as
-// far as the platform answers in time: the submission counts in any case.
+// far as the platform answers in time: the submission counts in any case. What was
+// never mirrored is left alone: its handler has its interviews from elsewhere, and
+// a mirror would look like a change to it.
 func (m *mirror) refresh(ctx context.Context, rs ...tasks.Request) {
 	ctx, cancel := context.WithTimeout(ctx, refreshWithin)
 	defer cancel()
@@ -132,18 +134,27 @@ func (m *mirror) refresh(ctx context.Context, rs ...tasks.Request) {
 		if r.Validate() != nil || !r.Payload.Kind().Builtin() {
 			continue
 		}
-		user, report := r.Payload.Subject()
-		j, err := m.ledger.Find(ctx, r.Payload.Kind(), user, report)
-		if err == nil && (j.State == tasks.Succeeded || j.State == tasks.Skipped) {
-			_, err = m.Interview(ctx, user, report)
-		}
-		if err != nil && !errors.Is(err, tasks.ErrNotFound) {
+		_, report := r.Payload.Subject()
+		if err := m.refreshOne(ctx, r); err != nil && !errors.Is(err, tasks.ErrNotFound) {
 			m.log.DebugContext(ctx, "the platform was not asked whether an interview has changed", "report_id", report, "err", err)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 	}
+}
+
+func (m *mirror) refreshOne(ctx context.Context, r tasks.Request) error {
+	user, report := r.Payload.Subject()
+	j, err := m.ledger.Find(ctx, r.Payload.Kind(), user, report)
+	if err != nil || j.State != tasks.Succeeded && j.State != tasks.Skipped {
+		return err
+	}
+	if have, err := m.known(ctx, report); err != nil || have.UserID == 0 {
+		return err
+	}
+	_, err = m.Interview(ctx, user, report)
+	return err
 }
 
 const (

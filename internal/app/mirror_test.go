@@ -314,9 +314,13 @@ func TestAPlatformsOwnHandlerIsLeftAlone(t *testing.T) {
 	}), nil)
 	p.Record(42, 7, "completed", time.Now())
 	p.Say(7, 42, "What is a map?", "A hash table")
-	job := await(t, a, submit(t, a, ask(tasks.KindEvaluationReport, 7, 42), 202), state("succeeded"))
+	id := submit(t, a, ask(tasks.KindEvaluationReport, 7, 42), 202)
+	job := await(t, a, id, state("succeeded"))
 	if n := p.Text(rowsOf); n != "0 0" || job["result"].(map[string]any)["own"] != true {
 		t.Errorf("rows %s, result %v", n, job["result"])
+	}
+	if again := submit(t, a, ask(tasks.KindEvaluationReport, 7, 42), 200); again != id {
+		t.Errorf("asked again: %s", again)
 	}
 }
 
