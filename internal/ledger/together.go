@@ -22,10 +22,7 @@ type naturalKey struct {
 }
 
 func newAsk(r tasks.Request, who string) *ask {
-	a := &ask{r: r, who: who}
-	a.key.kind = r.Payload.Kind()
-	a.key.user, a.key.report = r.Payload.Subject()
-	return a
+	return &ask{r: r, who: who, key: keyOf(r.Payload)}
 }
 
 // acceptTogether accepts the requests of a whole batch. Those whose job does not
