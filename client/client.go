@@ -12,8 +12,8 @@
 //
 //   - http:// and https:// speak to a server of evalq, and can do everything.
 //   - postgres:// and mysql:// speak to the ledger's own database, and can do
-//     everything too, also while no server runs, but for Purge, Erase and Backup,
-//     which concern Redis or files as well: [ErrNeedsServer]. [Client.SubmitTx] submits as a
+//     everything too, also while no server runs, but for Purge, Erase, Backfill
+//     and Backup, which concern more than the ledger: [ErrNeedsServer]. [Client.SubmitTx] submits as a
 //     part of the caller's transaction, when the ledger is in the caller's
 //     database. The schema has to be there and of this version of evalq, else the
 //     error is [ErrOlderLedger] or [ErrNewerLedger].

@@ -52,6 +52,20 @@ func (c *Client) Erase(ctx context.Context, userID int64, dryRun bool) (tasks.Re
 	return r.remove(ctx, "erase", map[string]any{"user_id": userID, "dry_run": dryRun})
 }
 
+// Backfill submits, with low priority, the interviews in which something was
+// answered and that have no result of a built-in kind, or an empty one. It goes
+// through all interviews from ask.Cursor on, a page a request, and comes back at
+// the end, when ask.Limit is reached, or when ctx ends; the counts so far, with
+// where to go on, come back with the error. Dead and cancelled jobs are left
+// alone. It needs an operator's token. Repeating is safe.
+func (c *Client) Backfill(ctx context.Context, ask tasks.Backfill) (tasks.Backfilled, error) {
+	r, err := c.server("backfill")
+	if err != nil {
+		return tasks.Backfilled{}, err
+	}
+	return r.backfill(ctx, ask)
+}
+
 // Backup writes a copy of the server's ledger, a SQLite file, and answers how
 // many bytes it has. The server begins to send when the copy is made, so only
 // ctx bounds it. What was written before an error is of no use.
@@ -93,6 +107,35 @@ func (c *rest) remove(ctx context.Context, verb string, body map[string]any) (ta
 			return all, fmt.Errorf("client: %s: it is not done: %w", verb, context.Cause(ctx))
 		}
 		pause = min(2*pause, longestWait)
+	}
+}
+
+func (c *rest) backfill(ctx context.Context, ask tasks.Backfill) (tasks.Backfilled, error) {
+	all, left := tasks.Backfilled{Next: ask.Cursor}, ask.Limit
+	for {
+		body := map[string]any{"dry_run": ask.DryRun, "older_than": ask.OlderThan.String()}
+		if ask.UserID != 0 {
+			body["user_id"] = ask.UserID
+		}
+		if ask.Limit != 0 {
+			body["limit"] = left
+		}
+		if all.Next != "" {
+			body["cursor"] = all.Next
+		}
+		var page tasks.Backfilled
+		err := c.http.call(ctx, call{
+			doing: "backfill", method: http.MethodPost, path: "/v1/admin/backfill", repeatable: true, longer: time.Minute,
+			body: body, into: &page,
+		})
+		if err != nil {
+			return all, err
+		}
+		all = all.Plus(page)
+		left -= page.Interviews
+		if all.Next == "" || ask.Limit != 0 && left <= 0 {
+			return all, nil
+		}
 	}
 }
 

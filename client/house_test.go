@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +67,67 @@ func TestARemovalThatIsGivenUpSaysHowFarItCame(t *testing.T) {
 	}
 }
 
+func TestABackfillGoesThroughAllPagesAndStopsAtItsLimit(t *testing.T) {
+	t.Parallel()
+	pages := map[string]string{ // by cursor
+		"":   `{"looked":500,"interviews":2,"next":"a1","kinds":{"evaluation_report":{"found":3,"submitted":2,"dead":1}},"left":["x"]}`,
+		"a1": `{"looked":500,"interviews":0,"next":"b2","kinds":{"topic_evaluation":{"found":1,"young":1}}}`,
+		"b2": `{"looked":7,"interviews":1,"kinds":{"evaluation_report":{"found":1,"submitted":1}},"left":["y"]}`,
+	}
+	var asked []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, r.URL.Path+" "+string(body))
+		var b struct{ Cursor string }
+		if err := json.Unmarshal(body, &b); err != nil {
+			t.Error(err)
+		}
+		if len(asked) == 2 {
+			problem(w, 503, "unavailable", "not now")
+			return
+		}
+		fmt.Fprint(w, pages[b.Cursor])
+	}, nil)
+	got, err := c.Backfill(t.Context(), tasks.Backfill{DryRun: true, UserID: 9223372036854775807, OlderThan: time.Hour})
+	want := tasks.Backfilled{Looked: 1007, Interviews: 3, Left: []string{"x", "y"}, Kinds: map[tasks.Kind]tasks.BackfilledKind{
+		tasks.KindEvaluationReport: {Found: 4, Submitted: 3, Dead: 1}, tasks.KindTopicEvaluation: {Found: 1, Young: 1},
+	}}
+	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	if len(asked) != 4 || asked[0] != `/v1/admin/backfill {"dry_run":true,"older_than":"1h0m0s","user_id":9223372036854775807}` ||
+		asked[3] != `/v1/admin/backfill {"cursor":"b2","dry_run":true,"older_than":"1h0m0s","user_id":9223372036854775807}` {
+		t.Errorf("asked %q", asked)
+	}
+
+	asked = append(asked[:0], "", "") // so that no request is refused
+	if got, err = c.Backfill(t.Context(), tasks.Backfill{Limit: 2}); err != nil || got.Interviews != 2 || got.Next != "a1" || len(asked) != 3 {
+		t.Errorf("with a limit: %+v, %v; asked %q", got, err, asked)
+	}
+	if got, err = c.Backfill(t.Context(), tasks.Backfill{Limit: 2, Cursor: "a1"}); err != nil || got.Interviews != 1 || got.Next != "" {
+		t.Errorf("from there on: %+v, %v", got, err)
+	}
+	if last := asked[len(asked)-1]; last != `/v1/admin/backfill {"cursor":"b2","dry_run":false,"limit":2,"older_than":"0s"}` {
+		t.Errorf("asked %s", last)
+	}
+}
+
+func TestABackfillThatIsGivenUpSaysWhereToGoOn(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if calls++; calls == 2 {
+			problem(w, 403, "forbidden", "operators only")
+			return
+		}
+		fmt.Fprint(w, `{"looked":500,"interviews":2,"next":"a1"}`)
+	}, nil)
+	got, err := c.Backfill(t.Context(), tasks.Backfill{})
+	if !errors.Is(err, client.ErrUnauthorized) || got.Looked != 500 || got.Next != "a1" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}
+
 func TestABackupIsWrittenAsItComes(t *testing.T) {
 	t.Parallel()
 	content := strings.Repeat("ledger", 10_000)
@@ -103,7 +165,8 @@ func TestADatabaseURLCannotKeepHouseAndSaysWhichURLCan(t *testing.T) {
 	_, purge := c.Purge(t.Context(), time.Now(), true)
 	_, erase := c.Erase(t.Context(), 7, true)
 	_, backup := c.Backup(t.Context(), io.Discard)
-	for what, err := range map[string]error{"purge": purge, "erase": erase, "backup": backup} {
+	_, backfill := c.Backfill(t.Context(), tasks.Backfill{DryRun: true})
+	for what, err := range map[string]error{"purge": purge, "erase": erase, "backup": backup, "backfill": backfill} {
 		if !errors.Is(err, client.ErrNeedsServer) {
 			t.Errorf("%s: %v", what, err)
 		}

@@ -24,6 +24,10 @@ type House interface {
 	Purge(ctx context.Context, before time.Time, dry bool, who string) (tasks.Removed, error)
 	// Erase removes everything of a user, in the same manner.
 	Erase(ctx context.Context, userID int64, dry bool, who string) (tasks.Removed, error)
+	// Backfill looks at one page of the interviews and submits those that were
+	// answered and have no result. An answer with Next wants to be asked again, with
+	// that as the cursor. A bad cursor is a *tasks.InvalidError.
+	Backfill(ctx context.Context, ask tasks.Backfill, who string) (tasks.Backfilled, error)
 	// Backup gives a copy of the ledger as it is at one moment, and its length.
 	// The caller closes it. tasks.ErrConflict when this is not the way to copy it.
 	Backup(ctx context.Context, who string) (copy io.ReadCloser, size int64, err error)
@@ -70,6 +74,7 @@ func (a *API) routeAdmin() {
 		body:    Erasure{},
 		success: map[int]string{http.StatusOK: "What was removed, or would be."}, errors: []int{400, 413, 415, 422, 503},
 	}, a.erase)
+	a.routeBackfill()
 	backup := endpoint{
 		id: "backup", method: http.MethodPost, path: adminPath + "backup", tag: tagAdmin,
 		summary: "Copy the ledger", text: "A SQLite file with the ledger as it is at one moment. One copy at a time. Operators only; on the audit log.",

@@ -17,6 +17,7 @@ import (
 type keeper struct {
 	asked  []string
 	answer tasks.Removed
+	filled tasks.Backfilled
 	copy   string
 	cut    bool // the copy ends too early
 	fail   error
@@ -30,6 +31,11 @@ func (k *keeper) Purge(_ context.Context, before time.Time, dry bool, who string
 func (k *keeper) Erase(_ context.Context, user int64, dry bool, who string) (tasks.Removed, error) {
 	k.asked = append(k.asked, fmt.Sprintf("erase %d %v %s", user, dry, who))
 	return k.answer, k.fail
+}
+
+func (k *keeper) Backfill(_ context.Context, ask tasks.Backfill, who string) (tasks.Backfilled, error) {
+	k.asked = append(k.asked, fmt.Sprintf("backfill %+v %s", ask, who))
+	return k.filled, k.fail
 }
 
 func (k *keeper) Backup(_ context.Context, who string) (io.ReadCloser, int64, error) {

@@ -73,7 +73,7 @@ func TestTheDocumentDescribesEveryPathCompletely(t *testing.T) {
 		"/v1/evaluations/{id}/attempts": "get", "/v1/evaluations/{id}/events": "get",
 		"/v1/evaluations/{id}/retry": "post", "/v1/evaluations/{id}/cancel": "post", "/v1/find": "get",
 		"/v1/interviews/{report_id}": "get put", "/v1/reports/{report_id}": "get", "/healthz": "get", "/readyz": "get",
-		"/v1/admin/purge": "post", "/v1/admin/erase": "post", "/v1/admin/backup": "post",
+		"/v1/admin/backfill": "post", "/v1/admin/purge": "post", "/v1/admin/erase": "post", "/v1/admin/backup": "post",
 	}
 	if len(d.Paths) != len(want) {
 		t.Errorf("%d paths, want %d", len(d.Paths), len(want))

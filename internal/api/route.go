@@ -44,7 +44,7 @@ func humaConfig(build string) huma.Config {
 				{Name: tagEvaluations, Description: "Jobs: submit, watch, retry, cancel."},
 				{Name: tagInterviews, Description: "What is evaluated."},
 				{Name: tagReports, Description: "What came out."},
-				{Name: tagAdmin, Description: "For operators: remove, copy."},
+				{Name: tagAdmin, Description: "For operators: remove, copy, submit what was never submitted."},
 				{Name: tagHealth, Description: "For probes."},
 			},
 		},

@@ -176,7 +176,10 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	}
 	rest, err := api.New(patient{a.ledger.Ledger, a.stopping, a.mirror}, &api.Config{
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
-		House: house{a.ledger.house, relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)), a.log},
+		House: house{
+			ledger: a.ledger.house, sweeper: relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)),
+			filler: newFiller(a.ledger.Ledger, nil, a.log), log: a.log,
+		},
 		Checks: map[string]func(context.Context) error{
 			"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },
 			"messages": a.messages.check,

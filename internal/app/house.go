@@ -32,6 +32,7 @@ type scrubber interface {
 type house struct {
 	ledger  keeper
 	sweeper *relay.Sweeper
+	filler  *filler
 	log     *slog.Logger
 }
 

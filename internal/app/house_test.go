@@ -190,7 +190,7 @@ func (unwritten) Audit(context.Context, tasks.AuditEntry) error { return tasks.E
 
 func TestNothingIsRemovedOrCopiedThatCannotBeAudited(t *testing.T) {
 	t.Parallel()
-	h := house{unwritten{}, nil, quiet()} // without a sweeper: one that is asked panics
+	h := house{ledger: unwritten{}, log: quiet()} // without a sweeper: one that is asked panics
 	_, err1 := h.Purge(t.Context(), time.Now(), false, "ann")
 	_, err2 := h.Erase(t.Context(), 7, false, "ann")
 	_, _, err3 := h.Backup(t.Context(), "ann")

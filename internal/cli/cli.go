@@ -66,7 +66,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.serve(),
 		p.submit(), p.get(), p.list(), p.retry(), p.cancel(), p.imports(),
-		p.backup(), p.restore(), p.purge(), p.erase(),
+		p.backfill(), p.export(), p.backup(), p.restore(), p.purge(), p.erase(),
 		p.bench(), p.chaos(), p.doctor(), p.version(),
 	)
 	return root
@@ -79,8 +79,13 @@ type connection struct {
 }
 
 func (c *connection) flags(cmd *cobra.Command) {
-	config.AddClientFlags(cmd.Flags())
+	c.reach(cmd)
 	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+}
+
+// reach is flags for a verb whose output has one form.
+func (c *connection) reach(cmd *cobra.Command) {
+	config.AddClientFlags(cmd.Flags())
 	cmd.Flags().DurationVar(&c.timeout, "timeout", 10*time.Second, "how long to try to reach the server, reading verbs only while something listens; does not bound --wait")
 }
 
