@@ -178,7 +178,7 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
 		House: house{
 			ledger: a.ledger.house, sweeper: relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)),
-			filler: newFiller(a.ledger.Ledger, nil, a.log), log: a.log,
+			filler: &filler{a.ledger.Ledger, a.mirror, a.log}, log: a.log,
 		},
 		Checks: map[string]func(context.Context) error{
 			"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },

@@ -2,39 +2,22 @@ package app
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"evalq/internal/evaluation"
 	"evalq/internal/ledger"
-	"evalq/internal/platform"
 	"evalq/tasks"
 )
 
-// backlog is where interviews are, and what is known there of their results.
-type backlog interface {
-	Unevaluated(ctx context.Context, look evaluation.Look) (evaluation.Backlog, error)
-}
-
 // filler submits what nobody has submitted, or what was lost on the way here.
 type filler struct {
-	ledger   *ledger.Ledger
-	from     backlog
-	platform *platform.Store // nil without one; else it is what from is
-	log      *slog.Logger
-}
-
-// newFiller looks where the interviews are: in the platform's tables, or without
-// a platform's database in the ledger.
-func newFiller(l *ledger.Ledger, p *platform.Store, log *slog.Logger) *filler {
-	if p == nil {
-		return &filler{ledger: l, from: l, log: log}
-	}
-	return &filler{ledger: l, from: p, platform: p, log: log}
+	ledger *ledger.Ledger
+	mirror *mirror // nil without a platform's database
+	log    *slog.Logger
 }
 
 // lookAtOnce is how many interviews one call looks at.
@@ -49,30 +32,26 @@ type need struct {
 
 // Backfill looks at one page of the interviews.
 func (h house) Backfill(ctx context.Context, ask tasks.Backfill, who string) (tasks.Backfilled, error) {
-	after, err := cursorOf(ask.Cursor)
-	if err != nil {
-		return tasks.Backfilled{}, &tasks.InvalidError{Err: err}
-	}
 	e := tasks.AuditEntry{Who: who, Action: "ledger.backfill", Target: "interviews of all users"}
 	if ask.UserID != 0 {
 		e.Target = fmt.Sprintf("interviews of user %d", ask.UserID)
 	}
-	if ask.DryRun && after == 0 {
+	from, err := h.filler.place(ask.Cursor)
+	if err != nil {
+		return tasks.Backfilled{}, &tasks.InvalidError{Err: err}
+	}
+	if ask.DryRun && ask.Cursor == "" {
 		e.Detail = "dry run"
 		if err := h.ledger.Audit(ctx, e); err != nil {
 			return tasks.Backfilled{}, err
 		}
 	}
-	f := h.filler
-	page, err := f.from.Unevaluated(ctx, evaluation.Look{After: after, UserID: ask.UserID, Limit: lookAtOnce})
+	t := newTally()
+	page, err := h.filler.look(ctx, from, ask.UserID, t)
 	if err != nil {
 		return tasks.Backfilled{}, err
 	}
-	t := &tally{out: tasks.Backfilled{Looked: page.Looked, Next: cursor(page.Next)}, kinds: map[tasks.Kind]*tasks.BackfilledKind{}}
-	for _, k := range tasks.Kinds() {
-		t.kinds[k] = &tasks.BackfilledKind{}
-	}
-	submit, rewrite, err := f.sort(ctx, page.Lacks, ask, t)
+	submit, rewrite, err := h.filler.sort(ctx, page, from, ask, t)
 	if err != nil || len(submit)+len(rewrite) == 0 {
 		return t.result(), err
 	}
@@ -89,11 +68,64 @@ func (h house) Backfill(ctx context.Context, ask tasks.Backfill, who string) (ta
 	if err := h.ledger.Audit(ctx, e); err != nil {
 		return tasks.Backfilled{}, err
 	}
-	if err := f.submit(ctx, submit, who, t); err != nil {
+	if err := h.filler.submit(ctx, submit, who, t); err != nil {
 		return tasks.Backfilled{}, err
 	}
-	err = f.rewrite(ctx, rewrite, t)
+	err = h.filler.rewrite(ctx, rewrite, t)
 	return t.result(), err
+}
+
+// place is how far a backfill has come. With a platform's database it goes
+// through the platform's interviews and then through those that are in the ledger
+// alone; without one the ledger has all.
+type place struct {
+	platform bool
+	after    int64
+}
+
+const inLedger = "ledger."
+
+func (f *filler) place(cursor string) (place, error) {
+	if cursor == "" {
+		return place{platform: f.mirror != nil}, nil
+	}
+	number, ledger := strings.CutPrefix(cursor, inLedger)
+	after, err := strconv.ParseInt(number, 36, 64)
+	if err != nil || after < 0 || !ledger && f.mirror == nil {
+		return place{}, fmt.Errorf("cursor %.40q: use the next of the answer before", cursor)
+	}
+	return place{!ledger, after}, nil
+}
+
+func (p place) cursor() string {
+	number := strconv.FormatInt(p.after, 36)
+	if p.platform {
+		return number
+	}
+	return inLedger + number
+}
+
+// look reads a page and notes where the next one begins.
+func (f *filler) look(ctx context.Context, from place, user int64, t *tally) ([]evaluation.Lack, error) {
+	at := evaluation.Look{After: from.after, UserID: user, Limit: lookAtOnce}
+	var page evaluation.Backlog
+	var err error
+	if from.platform {
+		page, err = f.mirror.platform.Unevaluated(ctx, at)
+	} else if page, err = f.ledger.Unevaluated(ctx, at); err == nil && f.mirror != nil {
+		page.Lacks, err = f.mirror.platform.Unknown(ctx, page.Lacks)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.out.Looked = page.Looked
+	switch {
+	case page.Next != 0:
+		t.out.Next = place{from.platform, page.Next}.cursor()
+	case from.platform:
+		t.out.Next = place{}.cursor()
+	}
+	return page.Lacks, nil
 }
 
 // fate is what becomes of a need. From toSubmit on something is done.
@@ -107,9 +139,9 @@ const (
 	toRewrite
 )
 
-func (f *filler) fate(n need, olderThan time.Duration) fate {
+func (n need) fate(from place, olderThan time.Duration) fate {
 	switch s := n.job.State; {
-	case s == tasks.Succeeded && f.platform == nil:
+	case s == tasks.Succeeded && !from.platform:
 		return met
 	case s == tasks.Dead, s == tasks.Cancelled, s != "" && !s.Finished():
 		return left
@@ -123,7 +155,7 @@ func (f *filler) fate(n need, olderThan time.Duration) fate {
 
 // sort counts what is left alone and gives the rest. It stops where something
 // would be done for more interviews than were asked for.
-func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, ask tasks.Backfill, t *tally) (submit, rewrite []need, err error) {
+func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, ask tasks.Backfill, t *tally) (submit, rewrite []need, err error) {
 	var asked []tasks.Payload
 	for _, lack := range lacks {
 		for _, k := range lack.Kinds {
@@ -138,13 +170,13 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, ask tasks.Ba
 		by := map[fate][]need{}
 		for i, k := range lack.Kinds {
 			n := need{lack, k, jobs[i]}
-			what := f.fate(n, ask.OlderThan)
+			what := n.fate(from, ask.OlderThan)
 			by[what] = append(by[what], n)
 		}
 		jobs = jobs[len(lack.Kinds):]
 		if len(by[toSubmit])+len(by[toRewrite]) > 0 {
 			if ask.Limit > 0 && t.out.Interviews == ask.Limit {
-				t.out.Next = cursor(lack.ReportID - 1)
+				t.out.Next = place{from.platform, lack.ReportID - 1}.cursor()
 				return submit, rewrite, nil
 			}
 			t.out.Interviews++
@@ -163,8 +195,10 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, ask tasks.Ba
 func (f *filler) submit(ctx context.Context, needs []need, who string, t *tally) error {
 	requests := make([]tasks.Request, len(needs))
 	for i, n := range needs {
-		if f.platform != nil && n.job.State == tasks.Skipped {
-			if err := f.refresh(ctx, n.lack, who); err != nil {
+		if f.mirror != nil && n.job.State == tasks.Skipped {
+			// The next revision begins only when the ledger knows that the interview has
+			// changed since.
+			if _, err := f.mirror.Interview(ctx, n.lack.UserID, n.lack.ReportID); away(err) {
 				return err
 			}
 		}
@@ -182,66 +216,6 @@ func (f *filler) submit(ctx context.Context, needs []need, who string, t *tally)
 	}
 	return nil
 }
-
-// refresh brings the ledger's copy of an interview up to date. A job that found
-// nothing to evaluate gets its next revision only when the interview has changed.
-func (f *filler) refresh(ctx context.Context, lack evaluation.Lack, who string) error {
-	in, err := f.platform.Interview(ctx, lack.UserID, lack.ReportID)
-	if err == nil {
-		_, err = f.ledger.PutInterview(ctx, in, who)
-	}
-	if tasks.IsPermanent(err) || errors.Is(err, tasks.ErrNotFound) || errors.Is(err, tasks.ErrConflict) {
-		return nil // its job will tell
-	}
-	return err
-}
-
-// rewrite writes stored results into the platform's tables again. What cannot be
-// written does not keep the others back.
-func (f *filler) rewrite(ctx context.Context, needs []need, t *tally) error {
-	for _, n := range needs {
-		err := f.writeAgain(ctx, n.job.ID)
-		if err != nil && (ctx.Err() != nil || !tasks.IsPermanent(err)) {
-			return err
-		}
-		if err != nil {
-			f.log.WarnContext(ctx, "a stored result cannot be written into the platform's tables", "job", n.job.Ref(), "err", err)
-			t.kinds[n.kind].Failed++
-			continue
-		}
-		t.kinds[n.kind].Rewritten++
-	}
-	return nil
-}
-
-// writeAgain calls no judge: the result is there.
-func (f *filler) writeAgain(ctx context.Context, id string) error {
-	job, err := f.ledger.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	foreign := func(err error) error {
-		return tasks.NewError(tasks.ClassInvalidOutput, fmt.Errorf("app: the result is not one of evalq's own: %w", err))
-	}
-	if job.Kind == tasks.KindEvaluationReport {
-		var r evaluation.Report
-		if err := json.Unmarshal(job.Result, &r); err != nil || r.Schema != evaluation.ReportSchema {
-			return foreign(errors.Join(err, errSchema))
-		}
-		return f.platform.SaveReport(ctx, job.UserID, job.ReportID, evaluation.OriginalReport(&r))
-	}
-	var e evaluation.TopicEvaluation
-	if err := json.Unmarshal(job.Result, &e); err != nil || e.Schema != evaluation.TopicSchema {
-		return foreign(errors.Join(err, errSchema))
-	}
-	in, err := f.platform.Interview(ctx, job.UserID, job.ReportID)
-	if err != nil {
-		return err
-	}
-	return f.platform.SaveAnswers(ctx, job.UserID, job.ReportID, evaluation.OriginalAnswerReport(&e, in))
-}
-
-var errSchema = errors.New("its schema is another")
 
 // tally is the counts of one page.
 type tally struct {
@@ -270,6 +244,14 @@ func (t *tally) leave(k tasks.Kind, j tasks.Job) {
 	}
 }
 
+func newTally() *tally {
+	t := &tally{kinds: map[tasks.Kind]*tasks.BackfilledKind{}}
+	for _, k := range tasks.Kinds() {
+		t.kinds[k] = &tasks.BackfilledKind{}
+	}
+	return t
+}
+
 func (t *tally) result() tasks.Backfilled {
 	t.out.Kinds = map[tasks.Kind]tasks.BackfilledKind{}
 	for k, n := range t.kinds {
@@ -277,22 +259,4 @@ func (t *tally) result() tasks.Backfilled {
 		t.out.Kinds[k] = *n
 	}
 	return t.out
-}
-
-func cursor(report int64) string {
-	if report == 0 {
-		return ""
-	}
-	return strconv.FormatInt(report, 36)
-}
-
-func cursorOf(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	report, err := strconv.ParseInt(text, 36, 64)
-	if err != nil || report < 1 {
-		return 0, fmt.Errorf("cursor %.40q: use the next of the answer before", text)
-	}
-	return report, nil
 }

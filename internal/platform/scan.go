@@ -70,6 +70,35 @@ func (s *Store) unevaluated(ctx context.Context, look evaluation.Look) (evaluati
 	return out, nil
 }
 
+// Unknown gives those of some interviews that the platform has no record of.
+func (s *Store) Unknown(ctx context.Context, lacks []evaluation.Lack) ([]evaluation.Lack, error) {
+	if len(lacks) == 0 {
+		return nil, nil
+	}
+	page := make([]owned, len(lacks))
+	for i, lack := range lacks {
+		page[i].report = lack.ReportID
+	}
+	fail := func(err error) ([]evaluation.Lack, error) { return nil, storage("look for interviews", err) }
+	rows, err := s.db.QueryContext(ctx, "SELECT id FROM interview_record WHERE id IN "+marks(page), reports(page)...)
+	if err != nil {
+		return fail(err)
+	}
+	defer rows.Close()
+	have := map[int64]bool{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return fail(err)
+		}
+		have[id] = true
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
+	}
+	return slices.DeleteFunc(slices.Clone(lacks), func(lack evaluation.Lack) bool { return have[lack.ReportID] }), nil
+}
+
 // owned is an interview and whose it is.
 type owned struct{ report, user int64 }
 
