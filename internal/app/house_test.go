@@ -155,7 +155,7 @@ func TestWhatConcernsTheWholeLedgerIsForOperators(t *testing.T) {
 		}
 		return resp.StatusCode, content
 	}
-	asks := map[string]string{"backup": "", "purge": `{"before":"2026-01-01T00:00:00Z"}`, "erase": `{"user_id":7}`}
+	asks := map[string]string{"backup": "", "backfill": `{"dry_run":true}`, "purge": `{"before":"2026-01-01T00:00:00Z"}`, "erase": `{"user_id":7}`}
 	for path, body := range asks {
 		for token, want := range map[string]int{"": 401, "viewer111": 403} {
 			if status, content := ask(path, body, token); status != want {
@@ -175,7 +175,7 @@ func TestWhatConcernsTheWholeLedgerIsForOperators(t *testing.T) {
 			t.Errorf("the backup begins with %.20q", content)
 		}
 	}
-	for _, action := range []string{"ledger.backup ledger " + a.ledger.ID(), "ledger.purge", "user.erase"} {
+	for _, action := range []string{"ledger.backup ledger " + a.ledger.ID(), "ledger.purge", "user.erase", "ledger.backfill"} {
 		if log := audit(t, a); !strings.Contains(log, "api:operator "+action) {
 			t.Errorf("the audit log lacks %s:\n%s", action, log)
 		}
@@ -188,15 +188,22 @@ type unwritten struct{ keeper }
 func (unwritten) ID() string                                    { return "x" }
 func (unwritten) Audit(context.Context, tasks.AuditEntry) error { return tasks.ErrUnavailable }
 
-func TestNothingIsRemovedOrCopiedThatCannotBeAudited(t *testing.T) {
+func TestNothingIsRemovedCopiedOrSubmittedThatCannotBeAudited(t *testing.T) {
 	t.Parallel()
-	h := house{ledger: unwritten{}, log: quiet()} // without a sweeper: one that is asked panics
+	a := start(t, settings(t, nil), Extras{})
+	call(t, "PUT", a.URL()+"/v1/interviews/42", slice)
+	h := house{ledger: unwritten{}, filler: &filler{a.ledger.Ledger, nil, quiet()}, log: quiet()} // without a sweeper: one that is asked panics
 	_, err1 := h.Purge(t.Context(), time.Now(), false, "ann")
 	_, err2 := h.Erase(t.Context(), 7, false, "ann")
 	_, _, err3 := h.Backup(t.Context(), "ann")
-	for _, err := range []error{err1, err2, err3} {
+	_, err4 := h.Backfill(t.Context(), tasks.Backfill{DryRun: true}, "ann")
+	_, err5 := h.Backfill(t.Context(), tasks.Backfill{}, "ann")
+	for _, err := range []error{err1, err2, err3, err4, err5} {
 		if !errors.Is(err, tasks.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
+	}
+	if page, err := a.ledger.List(t.Context(), tasks.Filter{}); err != nil || len(page.Jobs) != 0 {
+		t.Errorf("submitted %+v, %v", page.Jobs, err)
 	}
 }
