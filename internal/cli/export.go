@@ -27,7 +27,7 @@ func (p *program) export() *cobra.Command {
 		Use:   "export --unfinished",
 		Short: "Write out the jobs that are not finished, to go back to an old consumer",
 		Long: "Writes every job of the two built-in kinds that is accepted, queued, running, retrying or held, newest first, as a\n" +
-			"line of JSON: kind, user_id, report_id, state. With --format wire it writes commands for redis-cli in their place,\n" +
+			"line of JSON: kind, user_id, report_id, state, id. With --format wire it writes commands for redis-cli in their place,\n" +
 			"which publish the bytes that the original publisher sends.\n\n" +
 			"evalq goes on with its jobs. So that nothing is evaluated twice, first keep new ones from coming (stop the bridge and\n" +
 			"the programs that submit), let evalq finish what it can, export what is left, cancel each of those jobs with `evalq\n" +
@@ -120,6 +120,7 @@ type exported struct {
 	UserID   int64       `json:"user_id"`
 	ReportID int64       `json:"report_id"`
 	State    tasks.State `json:"state"`
+	ID       string      `json:"id"`
 }
 
 func (f *exportFlags) write(out *bufio.Writer, job tasks.Job) error {
@@ -127,7 +128,7 @@ func (f *exportFlags) write(out *bufio.Writer, job tasks.Job) error {
 		_, err := fmt.Fprintf(out, "PUBLISH %s%s '%s'\n", f.prefix, job.Kind, original(job))
 		return err
 	}
-	line, err := json.Marshal(exported{job.Kind, job.UserID, job.ReportID, job.State})
+	line, err := json.Marshal(exported{job.Kind, job.UserID, job.ReportID, job.State, job.ID})
 	if err != nil {
 		return err
 	}

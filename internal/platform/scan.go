@@ -15,9 +15,9 @@ import (
 
 // Unevaluated looks at one page of the platform's interviews and tells those in
 // which something was answered and for which the row that the platform reads is
-// missing or empty: a report without comment and without dimensions, an
-// evaluation of answers without records. What evalq has stored elsewhere does not
-// count. An index over interview_dialogues.report_id keeps it fast.
+// missing or empty: a report without dimensions, an evaluation of answers without
+// records. What evalq has stored elsewhere does not count. An index over
+// interview_dialogues.report_id keeps it fast.
 func (s *Store) Unevaluated(ctx context.Context, look evaluation.Look) (evaluation.Backlog, error) {
 	out, err := s.unevaluated(ctx, look)
 	if err != nil {
@@ -133,7 +133,7 @@ func full(column string) string {
 // filled reads, a kind, the rows of some interviews and whether there is
 // something in them. The values themselves may be large and stay there.
 var filled = map[tasks.Kind]string{
-	tasks.KindEvaluationReport: "SELECT report_id, user_id, id, COALESCE(TRIM(comment), '') <> '' OR " + full("dimensions") + " FROM " + evaluations,
+	tasks.KindEvaluationReport: "SELECT report_id, user_id, id, " + full("dimensions") + " FROM " + evaluations,
 	tasks.KindTopicEvaluation:  "SELECT report_id, user_id, id, " + full("records") + " FROM " + answers,
 }
 

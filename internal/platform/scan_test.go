@@ -63,9 +63,11 @@ func TestAnAnsweredInterviewLacksWhatThePlatformCannotShow(t *testing.T) {
 		r = interview(4, both...)
 		evaluated(r, " ", "null", 0)
 		recorded(r, "null", 0)
-		r = interview(5, topics)
-		evaluated(r, "a comment is something", "[]", 0)
+		r = interview(5, both...)
+		evaluated(r, "a score of nothing is 0, whatever the comment", "[]", 0)
 		recorded(r, "{}", 0)
+		r = interview(14, topics)
+		evaluated(r, "", something, 0)
 		r = interview(6, whole)
 		recorded(r, something, 0)
 		// The platform reads the lowest row, whatever is in a later one.
@@ -101,10 +103,10 @@ func TestAnAnsweredInterviewLacksWhatThePlatformCannotShow(t *testing.T) {
 				w.Errorf("interview %d lacks %v, want %v", lack.ReportID, lack.Kinds, want[lack.ReportID])
 			}
 		}
-		if len(got) != len(want) || looked != 13 {
-			w.Errorf("found %d of %d interviews, want %d of 13", len(got), looked, len(want))
+		if len(got) != len(want) || looked != 14 {
+			w.Errorf("found %d of %d interviews, want %d of 14", len(got), looked, len(want))
 		}
-		for _, limit := range []int{1, 2, 13} {
+		for _, limit := range []int{1, 2, 14} {
 			if again, n := w.lacking(evaluation.Look{Limit: limit}); n != looked || len(again) != len(got) {
 				w.Errorf("pages of %d: found %d of %d", limit, len(again), n)
 			}
