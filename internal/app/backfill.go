@@ -171,6 +171,15 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, 
 		for i, k := range lack.Kinds {
 			n := need{lack, k, jobs[i]}
 			what := n.fate(from, ask.OlderThan)
+			if from.platform && n.job.State == tasks.Skipped && what == toSubmit {
+				same, err := f.unchanged(ctx, n)
+				if err != nil {
+					return nil, nil, err
+				}
+				if same {
+					what = left
+				}
+			}
 			by[what] = append(by[what], n)
 		}
 		jobs = jobs[len(lack.Kinds):]
@@ -190,6 +199,22 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, 
 		submit, rewrite = append(submit, by[toSubmit]...), append(rewrite, by[toRewrite]...)
 	}
 	return submit, rewrite, nil
+}
+
+// unchanged reports whether an interview is as the job saw it that found nothing to
+// evaluate in it, or cannot be read. It stores nothing.
+func (f *filler) unchanged(ctx context.Context, n need) (bool, error) {
+	in, err := f.mirror.platform.Interview(ctx, n.lack.UserID, n.lack.ReportID)
+	if err == nil {
+		var have evaluation.Interview
+		if have, err = f.mirror.known(ctx, n.lack.ReportID); err == nil {
+			return merge(in, have).Hash() == n.job.InputHash, nil
+		}
+	}
+	if away(err) {
+		return false, err
+	}
+	return true, nil
 }
 
 func (f *filler) submit(ctx context.Context, needs []need, who string, t *tally) error {

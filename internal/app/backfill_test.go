@@ -162,8 +162,7 @@ func TestOnAPlatformABackfillFindsWhatItsTablesAndTheLedgerHaveEachOnce(t *testi
 	p.Record(43, 7, "completed", time.Now())
 	p.Say(7, 43, "What is a map?", "")
 	call(t, "PUT", a.URL()+"/v1/interviews/44", slice) // which the platform does not have
-	ids := []string{submit(t, a, ask(tasks.KindEvaluationReport, 7, 43), 202)}
-	await(t, a, ids[0], state("skipped"))
+	await(t, a, submit(t, a, ask(tasks.KindEvaluationReport, 7, 43), 202), state("skipped"))
 	now := map[string]any{"older_than": "0s", "limit": 1}
 	if got := backfill(t, a, now); perKind(got) != both(tasks.BackfilledKind{Found: 2, Submitted: 2}) || got.Interviews != 2 {
 		t.Fatalf("found %+v", got)
@@ -203,5 +202,28 @@ func TestAResultThatHasNoFormForThePlatformKeepsNoOtherBack(t *testing.T) {
 	}
 	if n := p.Text(rowsOf); n != "0 2" {
 		t.Errorf("rows %s", n)
+	}
+}
+
+func TestWhatAHandlerHasSkippedIsNotSubmittedAgainBeforeItChanges(t *testing.T) {
+	t.Parallel()
+	x := only(func(context.Context, tasks.Job) (json.RawMessage, error) { return nil, tasks.Skip("not wanted") })
+	x.Judge = &paid{}
+	a, p := onPlatform(t, platformtest.ByProgram, x, nil)
+	p.Record(42, 7, "completed", time.Now())
+	p.Say(7, 42, "What is a map?", "a hash table")
+	skipped := fmt.Sprintf("%+v %+v", tasks.BackfilledKind{Found: 1, Skipped: 1}, tasks.BackfilledKind{})
+	still := func() bool {
+		got := backfill(t, a, map[string]any{"older_than": "0s"})
+		return perKind(got) == skipped && got.Interviews == 0
+	}
+	eventually(t, "there is nothing to do any more", still)
+	log := audit(t, a)
+	if !still() || audit(t, a) != log {
+		t.Error("it is submitted at each look")
+	}
+	p.Exec(`UPDATE interview_dialogues SET answer = 'a tree'`)
+	if got := backfill(t, a, map[string]any{"older_than": "0s"}); got.Kinds[tasks.KindEvaluationReport].Submitted != 1 {
+		t.Errorf("after a change: %+v", got)
 	}
 }
