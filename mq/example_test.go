@@ -73,3 +73,51 @@ func ExampleInMemoryQueue() {
 	}
 	// Output: resume_parse cv.pdf
 }
+
+// The platform's own worker process.
+func Example_worker() {
+	ctx := context.Background()
+
+	err := server.Run(ctx, &server.Config{
+		LedgerURL: os.Getenv("EVALQ_LEDGER_URL"),
+		RedisURL:  os.Getenv("EVALQ_REDIS_URL"),
+		Roles:     []string{"worker"},
+		Handlers: map[tasks.Kind]worker.Handler{
+			tasks.KindEvaluationReport: mq.Handler(service.GenerateRecordEvaluation),
+			tasks.KindTopicEvaluation:  mq.Handler(service.GenerateAnswerRecordEvaluation),
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func askTheModel(context.Context) (json.RawMessage, error) { return json.RawMessage(`{}`), nil }
+
+// A call of a model that is paid for once.
+func Example_checkpoint() {
+	ctx := context.Background()
+
+	text, err := worker.Checkpoint(ctx, "report", func(ctx context.Context) (json.RawMessage, error) {
+		return askTheModel(ctx)
+	})
+	fmt.Println(string(text), err)
+	// Output: {} <nil>
+}
+
+// What the platform answers to a page that asks for a result.
+func result(w http.ResponseWriter, r *http.Request, c *client.Client, kind tasks.Kind, userID, reportID int64) {
+	job, err := c.Find(r.Context(), kind, userID, reportID)
+	switch {
+	case errors.Is(err, tasks.ErrNotFound):
+		http.Error(w, "nothing was asked for", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, "try again later", http.StatusServiceUnavailable)
+	case job.State == tasks.Succeeded:
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(job.Result)
+	default:
+		w.WriteHeader(http.StatusAccepted) // the page asks again
+		json.NewEncoder(w).Encode(map[string]any{"state": job.State, "progress": job.Progress, "score": nil})
+	}
+}
