@@ -2,13 +2,20 @@ package mq_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
+	"net/http"
+	"os"
 
 	"github.com/redis/go-redis/v9"
 
 	"evalq/client"
 	"evalq/mq"
+	"evalq/server"
+	"evalq/tasks"
+	"evalq/worker"
 )
 
 // What the platform has.
@@ -43,7 +50,8 @@ func Example_platform() {
 func ExampleUseClient() {
 	ctx := context.Background()
 
-	c, err := client.Open(ctx, "http://127.0.0.1:8080", nil)
+	const url = "http://127.0.0.1:8080"
+	c, err := client.Open(ctx, url, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -105,7 +113,11 @@ func Example_checkpoint() {
 	// Output: {} <nil>
 }
 
-// What the platform answers to a page that asks for a result.
+var _ = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	result(w, r, nil, tasks.KindEvaluationReport, 7, 42)
+})
+
+// result is what the platform answers to a page that asks for one.
 func result(w http.ResponseWriter, r *http.Request, c *client.Client, kind tasks.Kind, userID, reportID int64) {
 	job, err := c.Find(r.Context(), kind, userID, reportID)
 	switch {
