@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ type originalReport struct {
 
 type originalAnswers struct {
 	originalHead
+	Score   *float64        `json:"score"` // the mean of the records that have one; null without any
 	Records json.RawMessage `json:"records"`
 	Deleted int             `json:"deleted"`
 	standing
@@ -142,9 +144,33 @@ func (a *API) stored(ctx context.Context, kind tasks.Kind, user, report int64) (
 	if kind == tasks.KindEvaluationReport {
 		out.Data = originalReport{head, row.Comment, score, row.List, s}
 	} else {
-		out.Data = originalAnswers{head, row.List, 0, s}
+		out.Data = originalAnswers{head, meanScore(row.List), row.List, 0, s}
 	}
 	return status, out, nil
+}
+
+// meanScore has two decimals, as a report's score has. Rows from before evalq may
+// have records of any form; those without a score do not count.
+func meanScore(records json.RawMessage) *float64 {
+	var list []json.RawMessage
+	_ = json.Unmarshal(records, &list)
+	sum, n := 0.0, 0
+	for _, r := range list {
+		var record struct {
+			Comment struct {
+				Score *float64 `json:"score"`
+			} `json:"comment"`
+		}
+		if json.Unmarshal(r, &record) == nil && record.Comment.Score != nil {
+			sum += *record.Comment.Score
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	mean := math.Round(100*sum/float64(n)) / 100
+	return &mean
 }
 
 // noted is a time, null when nobody has noted it.

@@ -37,7 +37,7 @@ func read(t *testing.T, a *App, path string, want int) map[string]any {
 	}
 	keys := []string{"comment", "created_at", "dimensions", "id", "report_id", "score", "sentence", "state", "updated_at", "user_id"}
 	if strings.Contains(path, "answer-record") {
-		keys = []string{"created_at", "deleted", "id", "records", "report_id", "sentence", "state", "updated_at", "user_id"}
+		keys = []string{"created_at", "deleted", "id", "records", "report_id", "score", "sentence", "state", "updated_at", "user_id"}
 	}
 	if got := slices.Sorted(maps.Keys(data)); !slices.Equal(got, keys) {
 		t.Fatalf("%s: the fields are %v, want %v whatever the state", path, got, keys)
@@ -84,7 +84,7 @@ func TestThePlatformsAddressesHaveOneShapeInEveryStateAndStartNothing(t *testing
 		}
 	}
 	await(t, a, submit(t, a, ask(tasks.KindTopicEvaluation, 7, 42), 202), state("succeeded"))
-	if data := read(t, a, "/api/interview/answer-record?report_id=42", 200); len(data["records"].([]any)) != 1 || data["deleted"] != json.Number("0") {
+	if data := read(t, a, "/api/interview/answer-record?report_id=42", 200); len(data["records"].([]any)) != 1 || data["deleted"] != json.Number("0") || data["score"] != json.Number("50") {
 		t.Errorf("the answers: %v", data)
 	}
 	read(t, a, evaluationAt+"42&user_id=8", 404)
