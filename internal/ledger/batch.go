@@ -9,7 +9,7 @@ import (
 
 // apply runs the batch's statements: first all requests to accept at once, then
 // the changes one by one.
-func (w *writer) apply(ctx context.Context, batch []*write) error {
+func (l *lane) apply(ctx context.Context, batch []*write) error {
 	var asking []*write
 	for _, op := range batch {
 		op.err, op.after = nil, nil
@@ -18,8 +18,8 @@ func (w *writer) apply(ctx context.Context, batch []*write) error {
 		}
 	}
 	if len(asking) > 0 {
-		t := &txn{ctx: ctx, d: w.dialect, q: w}
-		if err := t.run(func(t *txn) error { return w.accepts(t, asking) }); err != nil {
+		t := &txn{ctx: ctx, d: l.w.dialect, q: l}
+		if err := t.run(func(t *txn) error { return l.w.accepts(t, asking) }); err != nil {
 			return err
 		}
 		asking[0].after = t.after
@@ -28,7 +28,7 @@ func (w *writer) apply(ctx context.Context, batch []*write) error {
 		if op.apply == nil {
 			continue
 		}
-		t := &txn{ctx: ctx, d: w.dialect, q: w, again: op.again}
+		t := &txn{ctx: ctx, d: l.w.dialect, q: l, again: op.again}
 		if err := t.run(op.apply); err != nil {
 			var r *refusal
 			if !errors.As(err, &r) {
@@ -41,44 +41,39 @@ func (w *writer) apply(ctx context.Context, batch []*write) error {
 	return nil
 }
 
-// trustFor is how long a connection is taken to be whole after its last use.
-const trustFor = time.Second
-
 // commitNew accepts, where one statement can, the requests of a batch that asks
 // for nothing else, and returns the writes that are still to be done. What goes
 // wrong is left to the transaction that follows. A connection that may have broken
 // while it was idle is too: it fails at the BEGIN, before anybody has to wonder what
-// it did.
-func (w *writer) commitNew(batch []*write) []*write {
-	if w.acceptsNew == nil || w.conn == nil || time.Since(w.used) > trustFor ||
-		slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
-		return batch
+// it did. For a broken one that passes as whole the statement is the first word.
+func (l *lane) commitNew(batch []*write) (left []*write, err error) {
+	if l.w.acceptsNew == nil || !l.fresh() || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
+		return batch, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
 	defer cancel()
-	if w.clock.sync(ctx, w.conn) != nil {
-		return batch
+	if l.w.clock.sync(ctx, l.conn) != nil {
+		return batch, nil
 	}
-	t := &txn{ctx: ctx, d: w.dialect, q: w}
-	left := batch
-	err := t.run(func(t *txn) (err error) {
-		left, err = w.acceptsNew(t, batch)
+	t := &txn{ctx: ctx, d: l.w.dialect, q: l}
+	err = t.run(func(t *txn) (err error) {
+		left, err = l.w.acceptsNew(t, batch)
 		return err
 	})
 	if err == nil {
-		w.used = time.Now()
+		l.used = time.Now()
 		for _, f := range t.after {
 			f()
 		}
-		return left
+		return left, nil
 	}
-	if errors.Is(w.broken(err), errBroken) {
-		w.disconnect()
+	if errors.Is(l.broken(err), errBroken) {
+		l.disconnect()
 		for _, op := range batch {
 			op.again = true
 		}
 	}
-	return batch
+	return batch, err
 }
 
 // maxGather bounds how long a batch is held back for those who may join it.
@@ -88,15 +83,16 @@ const maxGather = 2 * time.Millisecond
 // once, the time to meet in the next batch with those who wait already: together
 // they take one commit where they would otherwise take turns. That is a fraction
 // of the time of the last commit; a caller on his own does not wait.
-func (w *writer) gather(answered int, took time.Duration) {
+func (l *lane) gather(answered int, took time.Duration) {
+	w := l.w
 	w.mu.Lock()
-	wanted := min(len(w.queue)+answered, maxBatch)
+	wanted := min(len(w.queue)-w.asking+w.share(l, w.asking+answered), maxBatch)
 	if wanted < 2 || len(w.queue) >= wanted {
 		w.mu.Unlock()
 		return
 	}
 	full := make(chan struct{})
-	w.full, w.wanted = full, wanted
+	l.full, l.wanted = full, wanted
 	w.mu.Unlock()
 	timer := time.NewTimer(min(took/4, maxGather))
 	defer timer.Stop()
@@ -104,15 +100,16 @@ func (w *writer) gather(answered int, took time.Duration) {
 	case <-full:
 	case <-timer.C:
 		w.mu.Lock()
-		w.full = nil
+		l.full = nil
 		w.mu.Unlock()
 	}
 }
 
-// tellGatherer is called with mu held when a write has joined the queue.
-func (w *writer) tellGatherer() {
-	if w.full != nil && len(w.queue) >= w.wanted {
-		close(w.full)
-		w.full = nil
+// tellGatherer is called with the writer's mu held when a write has joined the
+// queue.
+func (l *lane) tellGatherer() {
+	if l.full != nil && len(l.w.queue) >= l.wanted {
+		close(l.full)
+		l.full = nil
 	}
 }

@@ -131,8 +131,8 @@ func TestOneStatementServesABatchOfRequestsAndLeavesTheRestToTheTransaction(t *t
 	asks(false, 6, 7)
 	want("when the statement fails", "[[6 7]]", "[[6 7]]")
 	answer = nil
-	b.used = time.Now().Add(-2 * trustFor)
-	b.commit([]*write{{ctx: t.Context(), asks: []*ask{{who: "8"}}}})
+	b.main.used = time.Now().Add(-2 * trustFor)
+	b.main.commit([]*write{{ctx: t.Context(), asks: []*ask{{who: "8"}}}})
 	b.wantStored(1, 2, 3, 4, 5, 6, 7, 8)
 	if got := fmt.Sprint(alone); got != "[[6 7]]" {
 		t.Errorf("a connection that was idle got the statement: %s", got)
@@ -176,7 +176,7 @@ func TestABatchWaitsForThoseWhoWereJustAnsweredButNotForLong(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWriter(nil, new(SQLite()), nil)
-				w.busy = true // drain is not to begin
+				w.main.busy = true // drain is not to begin
 				w.queue = slices.Repeat([]*write{{}}, c.waiting)
 				var wg sync.WaitGroup
 				for i := range c.join {
@@ -184,12 +184,12 @@ func TestABatchWaitsForThoseWhoWereJustAnsweredButNotForLong(t *testing.T) {
 						time.Sleep(time.Duration(i+1) * 100 * time.Microsecond)
 						w.mu.Lock()
 						w.queue = append(w.queue, &write{})
-						w.tellGatherer()
+						w.main.tellGatherer()
 						w.mu.Unlock()
 					})
 				}
 				begin := time.Now()
-				w.gather(c.answered, c.took)
+				w.main.gather(c.answered, c.took)
 				if got := time.Since(begin); got != c.want {
 					t.Errorf("waited %s, want %s", got, c.want)
 				}

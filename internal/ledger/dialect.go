@@ -38,6 +38,9 @@ type Dialect struct {
 	// way: a deadlock, a lock that took too long, a key that was just taken.
 	// Doing it again finds another state. Nil means never.
 	Again func(error) bool
+	// Waited reports whether that was a lock which took too long: doing it again
+	// takes as long again. Nil means never.
+	Waited func(error) bool
 	// Answered reports whether the database itself refused, so that the outcome
 	// is known. Nil means that it always does.
 	Answered func(error) bool
@@ -96,6 +99,8 @@ func MySQL() Dialect {
 const Channel = "evalq_wake"
 
 func (d *Dialect) again(err error) bool { return d.Again != nil && d.Again(err) }
+
+func (d *Dialect) waited(err error) bool { return d.Waited != nil && d.Waited(err) }
 
 func (d *Dialect) answered(err error) bool { return d.Answered == nil || d.Answered(err) }
 

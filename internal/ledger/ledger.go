@@ -99,6 +99,7 @@ func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 	l.w.accepts = l.acceptTogether
 	if d.arrays {
 		l.w.acceptsNew = l.acceptNew
+		l.w.side = &lane{w: l.w}
 	}
 	if !d.OneOwner {
 		l.w.lost = l.forgetIdle

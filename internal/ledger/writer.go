@@ -3,10 +3,8 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,11 +15,10 @@ import (
 // does not wait for all.
 const maxBatch = 256
 
-// writeTimeout bounds one commit. A disk that takes longer is broken.
-const writeTimeout = 30 * time.Second
-
-// beginTimeout bounds the first word on a connection, and making a new one.
-const beginTimeout = 15 * time.Second
+// sideFrom is how many requests wait when the side lane joins in, and the least
+// that each lane takes while there are two: below that they do better with one
+// commit for all.
+const sideFrom = 8
 
 // refusal is an error that a write returns before it has changed anything. It
 // goes to its caller and leaves the batch alone.
@@ -40,13 +37,18 @@ type write struct {
 	asks  []*ask
 	taken bool // guarded by writer.mu; the batch has formed
 	again bool // a commit of it broke off, so it may be stored already
+	left  bool // guarded by writer.mu; the side lane had it and could not do it
 	done  chan struct{}
 	err   error
 	after []func()
 }
 
+// asksOnly reports whether the side lane may try it.
+func (op *write) asksOnly() bool { return op.apply == nil && !op.left }
+
 // writer groups concurrent writes into commits: while one commit is under way
-// the next batch gathers behind it. Invariant: at most one drain runs.
+// the next batch gathers behind it. All kinds of writes take turns on one lane. A
+// second lane may take requests that wait beside it; see takeable.
 type writer struct {
 	db      *sql.DB
 	dialect *Dialect
@@ -56,21 +58,20 @@ type writer struct {
 	// itself, and returns the writes that it left alone.
 	accepts    func(*txn, []*write) error
 	acceptsNew func(*txn, []*write) (left []*write, err error)
+	main       *lane
+	side       *lane // nil where one commit at a time is all that the database does
 	mu         sync.Mutex
 	queue      []*write
-	busy       bool
+	asking     int // how many of them the side lane could take
 	shut       bool
-	lost       func()        // told of each connection that is given up; may be nil
-	full       chan struct{} // set while drain gathers; closed when queue has
-	wanted     int           // that many writes
+	lost       func() // told of each connection that is given up; may be nil
 	wg         sync.WaitGroup
-	conn       *sql.Conn            // used by drain alone, as are the next two
-	stmts      map[string]*sql.Stmt // prepared on conn
-	used       time.Time            // the last commit on conn
 }
 
 func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
-	return &writer{db: db, dialect: d, clock: c}
+	w := &writer{db: db, dialect: d, clock: c}
+	w.main = &lane{w: w}
+	return w
 }
 
 // do runs apply in a transaction and returns when it has been committed. When
@@ -95,11 +96,10 @@ func (w *writer) await(op *write) error {
 		return fmt.Errorf("ledger: closed: %w", tasks.ErrUnavailable)
 	}
 	w.queue = append(w.queue, op)
-	w.tellGatherer()
-	if !w.busy {
-		w.busy = true
-		w.wg.Go(w.drain)
+	if op.asksOnly() {
+		w.asking++
 	}
+	w.rouse()
 	w.mu.Unlock()
 	select {
 	case <-op.done:
@@ -126,288 +126,140 @@ func (w *writer) close() {
 	w.shut = true
 	w.mu.Unlock()
 	w.wg.Wait()
-	for _, s := range w.stmts {
-		_ = s.Close()
-	}
-	if w.conn != nil {
-		_ = w.conn.Close()
+	for _, l := range w.lanes() {
+		l.close()
 	}
 }
 
-func (w *writer) drain() {
+func (w *writer) lanes() []*lane {
+	if w.side == nil {
+		return []*lane{w.main}
+	}
+	return []*lane{w.main, w.side}
+}
+
+// rouse is called with mu held when the queue or what is under way has changed.
+func (w *writer) rouse() {
+	for _, l := range w.lanes() {
+		l.tellGatherer()
+	}
+	if len(w.queue) > 0 && !w.main.busy {
+		w.main.busy = true
+		w.wg.Go(func() { w.drain(w.main) })
+	}
+	if w.side != nil && !w.side.busy && w.asking >= sideFrom && w.share(w.side, w.asking) > 0 {
+		w.side.busy = true
+		w.wg.Go(func() { w.drain(w.side) })
+	}
+}
+
+// drain writes on one lane until there is nothing for it to take.
+func (w *writer) drain(l *lane) {
 	for {
-		batch, more := w.take()
+		if l == w.side && !l.ready() {
+			return
+		}
+		batch, more := w.take(l)
 		if !more {
 			return
 		}
 		began := time.Now()
-		w.commit(batch)
-		for _, op := range batch {
-			// Here and not by the caller, who may have given up meanwhile.
-			for _, f := range op.after {
-				f()
-			}
-			close(op.done)
+		var left []*write
+		if l == w.main {
+			l.commit(batch)
+		} else {
+			left, _ = l.commitNew(batch) // the main lane finds the error too
 		}
-		w.gather(len(batch), time.Since(began))
+		w.settle(l, batch, left)
+		l.gather(len(batch)-len(left), time.Since(began))
 	}
 }
 
-// take forms the next batch from the writes whose callers still wait.
-func (w *writer) take() (batch []*write, more bool) {
+// take forms the next batch of a lane from the writes whose callers still wait.
+func (w *writer) take(l *lane) (batch []*write, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := min(len(w.queue), maxBatch)
-	for _, op := range w.queue[:n] {
-		if op.ctx.Err() != nil {
+	share := w.share(l, w.asking)
+	var rest []*write
+	l.asking, w.asking = 0, 0
+	for _, op := range w.queue {
+		asks := op.asksOnly()
+		switch {
+		case len(batch) == maxBatch, asks && l.asking == share, !w.takeable(l, op):
+			rest = append(rest, op)
+			if asks {
+				w.asking++
+			}
+		case op.ctx.Err() != nil && !op.left:
 			op.err = context.Cause(op.ctx)
 			close(op.done)
+			more = true
+		default:
+			op.taken, more = true, true
+			batch = append(batch, op)
+			if asks {
+				l.asking++
+			}
+		}
+	}
+	w.queue, l.busy = rest, more
+	if w.side != nil {
+		l.noteKeys(batch)
+	}
+	return batch, more
+}
+
+// share is how many of n waiting requests a lane takes. When there are enough for
+// two, each takes half of what waits and is under way, so that their batches stay
+// of one size.
+func (w *writer) share(l *lane, n int) int {
+	if w.side == nil || time.Since(w.side.failed) < sideRest {
+		return n
+	}
+	other := w.main
+	if l == w.main {
+		other = w.side
+	}
+	switch total := n + other.asking; {
+	case total >= 2*sideFrom:
+		return min(n, (total+1)/2)
+	case l == w.side:
+		return 0
+	}
+	return n
+}
+
+// takeable: the side lane takes requests alone, and returns to the main lane what
+// is for jobs that exist and what goes wrong. No two batches under way in this
+// process have a natural key in common, so neither waits for the other.
+func (w *writer) takeable(l *lane, op *write) bool {
+	if w.side == nil {
+		return true
+	}
+	if l == w.side {
+		return op.asksOnly() && !w.main.has(op.asks)
+	}
+	return !w.side.has(op.asks)
+}
+
+// settle answers what a lane has done and puts the rest in front of the queue.
+func (w *writer) settle(l *lane, batch, left []*write) {
+	for _, op := range left {
+		op.left = true
+	}
+	for _, op := range batch {
+		if op.left && l == w.side {
 			continue
 		}
-		op.taken = true
-		batch = append(batch, op)
-	}
-	w.queue = append([]*write(nil), w.queue[n:]...)
-	if n == 0 {
-		w.busy = false
-		return nil, false
-	}
-	return batch, true
-}
-
-// maxTries bounds how often one write is repeated because others were in its
-// way.
-const maxTries = 8
-
-// commit writes the batch in one transaction. If that fails because others were in
-// its way, it is repeated, and finds what they did; then each write is tried alone,
-// so that a bad one fails its own caller only.
-func (w *writer) commit(batch []*write) {
-	if batch = w.commitNew(batch); len(batch) == 0 {
-		return
-	}
-	err := w.transact(batch)
-	if len(batch) > 1 && w.dialect.again(err) {
-		err = w.transact(batch)
-	}
-	for i, op := range batch {
-		if err == nil {
-			return
+		// Here and not by the caller, who may have given up meanwhile.
+		for _, f := range op.after {
+			f()
 		}
-		if errors.Is(err, errNoConnection) {
-			fail(batch[i:], err)
-			return
-		}
-		if i == 0 && len(batch) == 1 && !w.worthRepeating(err) {
-			fail(batch, err)
-			return
-		}
-		if down := w.alone(op); down != nil {
-			fail(batch[i:], down)
-			return
-		}
+		close(op.done)
 	}
-}
-
-// alone commits one write. Its own failure is in op; down is set when the
-// database cannot be reached, which is the failure of all that wait.
-func (w *writer) alone(op *write) (down error) {
-	for try := 1; ; try++ {
-		err := w.transact([]*write{op})
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, errNoConnection):
-			return err
-		case try == maxTries || !w.worthRepeating(err):
-			fail([]*write{op}, err)
-			return nil
-		}
-		// Two that are in each other's way must not return together.
-		time.Sleep(time.Duration(try) * rand.N(4*time.Millisecond))
-	}
-}
-
-func (w *writer) worthRepeating(err error) bool {
-	return w.dialect.again(err) || errors.Is(err, errBroken)
-}
-
-// fail tells writes that nothing was stored, or that nobody knows.
-func fail(batch []*write, err error) {
-	for _, op := range batch {
-		op.err, op.after = err, nil
-		if op.again {
-			op.err = fmt.Errorf("%w: %w", tasks.ErrOutcomeUnknown, err)
-		}
-	}
-}
-
-var (
-	// errNoConnection: the database could not be asked.
-	errNoConnection = errors.New("no connection")
-	// errBroken: the connection broke before the commit, which undoes all, or
-	// during it, and then nobody knows.
-	errBroken = errors.New("the connection broke")
-)
-
-// transact runs the batch between the dialect's BEGIN and COMMIT on the
-// writer's own connection, on which its statements stay prepared.
-func (w *writer) transact(batch []*write) (err error) {
-	if err := w.begin(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	defer func() {
-		switch {
-		case err == nil:
-		case errors.Is(err, errBroken):
-			w.disconnect()
-		default:
-			if rerr := w.end("ROLLBACK"); rerr != nil {
-				w.disconnect()
-			}
-		}
-	}()
-	if err := w.apply(ctx, batch); err != nil {
-		return w.broken(err)
-	}
-	if err := w.end("COMMIT"); err != nil {
-		err = w.broken(unavailable("commit", err))
-		if errors.Is(err, errBroken) {
-			for _, op := range batch {
-				op.again = true
-			}
-		}
-		return err
-	}
-	w.used = time.Now()
-	return nil
-}
-
-// end says COMMIT or ROLLBACK, with a time of its own. A commit that is cut off may
-// have happened; a server that gives no answer is as good as a broken connection,
-// which is repeated. Where a caller would be told that nothing was stored, the
-// answer is waited for.
-func (w *writer) end(how string) error {
-	ctx := context.Background()
-	if w.dialect.Answered != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
-		defer cancel()
-	}
-	_, err := w.conn.ExecContext(ctx, how)
-	return err
-}
-
-// broken marks an error that is not the database's answer.
-func (w *writer) broken(err error) error {
-	if w.dialect.answered(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errBroken, err)
-}
-
-// begin opens a transaction, on a new connection when the one at hand has
-// broken since its last use. It also sets the clock by the database's.
-func (w *writer) begin() error {
-	var err error
-	for range 2 {
-		var opened bool
-		if opened, err = w.open(); err == nil {
-			return nil
-		}
-		if !opened {
-			break
-		}
-		w.disconnect()
-	}
-	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
-}
-
-// open tries it once. Its time is its own: a connection that has fallen silent
-// takes all of it, and a new one may do at once. Opened says that there is a
-// connection.
-func (w *writer) open() (opened bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
-	defer cancel()
-	if err := w.connect(ctx); err != nil {
-		return false, err
-	}
-	if _, err := w.conn.ExecContext(ctx, w.dialect.Begin); err != nil {
-		return true, err
-	}
-	return true, w.clock.sync(ctx, w.conn)
-}
-
-func (w *writer) connect(ctx context.Context) error {
-	if w.conn != nil {
-		return nil
-	}
-	conn, err := w.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	for _, s := range w.dialect.Session {
-		if _, err := conn.ExecContext(ctx, s); err != nil {
-			_ = conn.Close()
-			return err
-		}
-	}
-	w.conn, w.stmts = conn, map[string]*sql.Stmt{}
-	return nil
-}
-
-// disconnect gives the connection up, because nobody knows what state it is in.
-func (w *writer) disconnect() {
-	for _, s := range w.stmts {
-		_ = s.Close()
-	}
-	if w.conn != nil {
-		_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
-		_ = w.conn.Close()
-	}
-	w.conn, w.stmts = nil, nil
-	if w.lost != nil {
-		w.wg.Go(w.lost) // closing a silent connection takes seconds
-	}
-}
-
-// unavailable marks an error of the database itself: nothing was stored.
-func unavailable(doing string, err error) error {
-	return fmt.Errorf("ledger: %s: %w: %w", doing, tasks.ErrUnavailable, err)
-}
-
-// prepared runs statements inside a transaction.
-type prepared interface {
-	exec(ctx context.Context, query string, args []any) (sql.Result, error)
-	query(ctx context.Context, query string, args []any) (*sql.Rows, error)
-}
-
-func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := w.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	w.stmts[query] = s
-	return s, nil
-}
-
-func (w *writer) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
-	s, err := w.stmt(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return s.ExecContext(ctx, args...)
-}
-
-func (w *writer) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
-	s, err := w.stmt(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryContext(ctx, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.asking, l.keys = 0, nil
+	w.queue = slices.Concat(left, w.queue)
+	w.rouse()
 }

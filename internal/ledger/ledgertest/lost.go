@@ -33,6 +33,7 @@ func RunLostAnswers(t *testing.T, url func(testing.TB) string, open URLOpener) {
 		"a connection that falls silent inside a write": silentWrite,
 		"connections that fall silent when they idle":   silentReads,
 		"a write that finds silence spares the reads":   silenceIsTold,
+		"a connection that falls silent after a write":  silentAfterwards,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,6 +42,7 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"a relay that only watches gives nobody up, and need not begin anew when it leads", watchedBySecond},
 		{"the time is the database's", databaseTime},
 		{"a worker whose row a database has lost is put on record again", lostRow},
+		{"a transaction that keeps a key does not keep the others waiting", keptKey},
 		{"many writers in each other's way keep every rule", crossfire},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,3 +112,12 @@ func silenceIsTold(w *cutWorld) {
 		}
 	})
 }
+
+// silentAfterwards has a connection silenced that has just been used. The next
+// write's first word on it is given up as soon as that on one which was idle for
+// long.
+func silentAfterwards(w *cutWorld) {
+	w.accept(report(1, 1))
+	w.p.silence()
+	w.within(28*time.Second, "a write over a connection that has just fallen silent", func() { w.accept(report(1, 2)) })
+}

@@ -77,7 +77,7 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.MySQL()
-	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
+	d.Again, d.Waited, d.Answered, d.Missing, d.Outside = again, waited, answered, missing, outside
 	return d
 }
 
@@ -106,6 +106,9 @@ func again(err error) bool {
 	}
 	return false
 }
+
+// waited: a lock that took too long.
+func waited(err error) bool { return number(err) == 1205 }
 
 // missing: no such table, column or database.
 func missing(err error) bool {

@@ -84,7 +84,7 @@ func connect(ctx context.Context, url string) (*DB, error) {
 	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
-	d.write.SetMaxOpenConns(2)
+	d.write.SetMaxOpenConns(3) // the two that write, and one that takes the place of a broken one
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	d.read.SetConnMaxIdleTime(idleFor)

@@ -68,7 +68,7 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.Postgres()
-	d.Again, d.Answered, d.Missing, d.Outside = again, answered, missing, outside
+	d.Again, d.Waited, d.Answered, d.Missing, d.Outside = again, waited, answered, missing, outside
 	return d
 }
 
@@ -122,6 +122,9 @@ func again(err error) bool {
 	}
 	return false
 }
+
+// waited: lock_not_available.
+func waited(err error) bool { return code(err) == "55P03" }
 
 // missing: undefined_table and undefined_column.
 func missing(err error) bool { return code(err) == "42P01" || code(err) == "42703" }

@@ -1,0 +1,330 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"evalq/tasks"
+)
+
+// writeTimeout bounds one commit. A disk that takes longer is broken.
+const writeTimeout = 30 * time.Second
+
+// beginTimeout bounds the first word on a connection, and making a new one.
+const beginTimeout = 15 * time.Second
+
+// lane is a connection on which batches are written one after the other.
+type lane struct {
+	w     *writer
+	conn  *sql.Conn            // used by drain alone, as are the next two
+	stmts map[string]*sql.Stmt // prepared on conn
+	used  time.Time            // the last commit on conn
+
+	// Guarded by writer.mu.
+	busy   bool                // a drain runs
+	asking int                 // how many requests are under way
+	keys   map[naturalKey]bool // theirs, when there are two lanes
+	full   chan struct{}       // set while drain gathers; closed when the queue has
+	wanted int                 // that many writes
+	failed time.Time           // when there was no connection
+}
+
+// maxTries bounds how often one write is repeated because others were in its
+// way.
+const maxTries = 8
+
+// commit writes the batch in one transaction. If that fails because others were in
+// its way, it is repeated, and finds what they did; then each write is tried alone,
+// so that a bad one fails its own caller only. A lock that nobody lets go of is
+// waited for once with the batch, and once more by each write that needs it.
+func (l *lane) commit(batch []*write) {
+	batch, err := l.commitNew(batch)
+	if len(batch) == 0 {
+		return
+	}
+	if !l.w.dialect.waited(err) {
+		err = l.transact(batch)
+	}
+	if len(batch) > 1 && l.w.dialect.again(err) && !l.w.dialect.waited(err) {
+		err = l.transact(batch)
+	}
+	for i, op := range batch {
+		if err == nil {
+			return
+		}
+		if errors.Is(err, errNoConnection) {
+			fail(batch[i:], err)
+			return
+		}
+		if i == 0 && len(batch) == 1 && !l.worthRepeating(err) {
+			fail(batch, err)
+			return
+		}
+		if down := l.alone(op); down != nil {
+			fail(batch[i:], down)
+			return
+		}
+	}
+}
+
+// alone commits one write. Its own failure is in op; down is set when the
+// database cannot be reached, which is the failure of all that wait.
+func (l *lane) alone(op *write) (down error) {
+	for try := 1; ; try++ {
+		err := l.transact([]*write{op})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errNoConnection):
+			return err
+		case try == maxTries || l.w.dialect.waited(err) || !l.worthRepeating(err):
+			fail([]*write{op}, err)
+			return nil
+		}
+		// Two that are in each other's way must not return together.
+		time.Sleep(time.Duration(try) * rand.N(4*time.Millisecond))
+	}
+}
+
+func (l *lane) worthRepeating(err error) bool {
+	return l.w.dialect.again(err) || errors.Is(err, errBroken)
+}
+
+// fail tells writes that nothing was stored, or that nobody knows.
+func fail(batch []*write, err error) {
+	for _, op := range batch {
+		op.err, op.after = err, nil
+		if op.again {
+			op.err = fmt.Errorf("%w: %w", tasks.ErrOutcomeUnknown, err)
+		}
+	}
+}
+
+var (
+	// errNoConnection: the database could not be asked.
+	errNoConnection = errors.New("no connection")
+	// errBroken: the connection broke before the commit, which undoes all, or
+	// during it, and then nobody knows.
+	errBroken = errors.New("the connection broke")
+)
+
+// sideRest is how long the side lane is left alone when it had no connection.
+const sideRest = time.Second
+
+// ready makes sure of a connection before the side lane takes any write: until
+// then those are with the main lane, which may be faster. False ends the drain.
+func (l *lane) ready() bool {
+	if l.fresh() {
+		return true
+	}
+	err := l.begin()
+	if err == nil {
+		if err = l.end("ROLLBACK"); err != nil {
+			l.disconnect()
+		}
+	}
+	if err == nil {
+		l.used = time.Now()
+		return true
+	}
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	l.busy, l.failed = false, time.Now()
+	return false
+}
+
+// trustFor is how long a connection is taken to be whole after its last use.
+const trustFor = time.Second
+
+func (l *lane) fresh() bool { return l.conn != nil && time.Since(l.used) <= trustFor }
+
+// noteKeys is called with the writer's mu held, as is has.
+func (l *lane) noteKeys(batch []*write) {
+	l.keys = make(map[naturalKey]bool, len(batch))
+	for _, op := range batch {
+		for _, a := range op.asks {
+			l.keys[a.key] = true
+		}
+	}
+}
+
+func (l *lane) has(asks []*ask) bool {
+	return len(l.keys) > 0 && slices.ContainsFunc(asks, func(a *ask) bool { return l.keys[a.key] })
+}
+
+func (l *lane) close() {
+	for _, s := range l.stmts {
+		_ = s.Close()
+	}
+	if l.conn != nil {
+		_ = l.conn.Close()
+	}
+}
+
+// transact runs the batch between the dialect's BEGIN and COMMIT on the
+// writer's own connection, on which its statements stay prepared.
+func (l *lane) transact(batch []*write) (err error) {
+	if err := l.begin(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	defer func() {
+		switch {
+		case err == nil:
+		case errors.Is(err, errBroken):
+			l.disconnect()
+		default:
+			if rerr := l.end("ROLLBACK"); rerr != nil {
+				l.disconnect()
+			}
+		}
+	}()
+	if err := l.apply(ctx, batch); err != nil {
+		return l.broken(err)
+	}
+	if err := l.end("COMMIT"); err != nil {
+		err = l.broken(unavailable("commit", err))
+		if errors.Is(err, errBroken) {
+			for _, op := range batch {
+				op.again = true
+			}
+		}
+		return err
+	}
+	l.used = time.Now()
+	return nil
+}
+
+// end says COMMIT or ROLLBACK, with a time of its own. A commit that is cut off may
+// have happened; a server that gives no answer is as good as a broken connection,
+// which is repeated. Where a caller would be told that nothing was stored, the
+// answer is waited for.
+func (l *lane) end(how string) error {
+	ctx := context.Background()
+	if l.w.dialect.Answered != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
+		defer cancel()
+	}
+	_, err := l.conn.ExecContext(ctx, how)
+	return err
+}
+
+// broken marks an error that is not the database's answer.
+func (l *lane) broken(err error) error {
+	if l.w.dialect.answered(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errBroken, err)
+}
+
+// begin opens a transaction, on a new connection when the one at hand has
+// broken since its last use. It also sets the clock by the database's.
+func (l *lane) begin() error {
+	var err error
+	for range 2 {
+		var opened bool
+		if opened, err = l.open(); err == nil {
+			return nil
+		}
+		if !opened {
+			break
+		}
+		l.disconnect()
+	}
+	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
+}
+
+// open tries it once. Its time is its own: a connection that has fallen silent
+// takes all of it, and a new one may do at once. Opened says that there is a
+// connection.
+func (l *lane) open() (opened bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	defer cancel()
+	if err := l.connect(ctx); err != nil {
+		return false, err
+	}
+	if _, err := l.conn.ExecContext(ctx, l.w.dialect.Begin); err != nil {
+		return true, err
+	}
+	return true, l.w.clock.sync(ctx, l.conn)
+}
+
+func (l *lane) connect(ctx context.Context) error {
+	if l.conn != nil {
+		return nil
+	}
+	conn, err := l.w.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range l.w.dialect.Session {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			_ = conn.Close()
+			return err
+		}
+	}
+	l.conn, l.stmts = conn, map[string]*sql.Stmt{}
+	return nil
+}
+
+// disconnect gives the connection up, because nobody knows what state it is in.
+func (l *lane) disconnect() {
+	for _, s := range l.stmts {
+		_ = s.Close()
+	}
+	if l.conn != nil {
+		_ = l.conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = l.conn.Close()
+	}
+	l.conn, l.stmts = nil, nil
+	if l.w.lost != nil {
+		l.w.wg.Go(l.w.lost) // closing a silent connection takes seconds
+	}
+}
+
+// unavailable marks an error of the database itself: nothing was stored.
+func unavailable(doing string, err error) error {
+	return fmt.Errorf("ledger: %s: %w: %w", doing, tasks.ErrUnavailable, err)
+}
+
+// prepared runs statements inside a transaction.
+type prepared interface {
+	exec(ctx context.Context, query string, args []any) (sql.Result, error)
+	query(ctx context.Context, query string, args []any) (*sql.Rows, error)
+}
+
+func (l *lane) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := l.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := l.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	l.stmts[query] = s
+	return s, nil
+}
+
+func (l *lane) exec(ctx context.Context, query string, args []any) (sql.Result, error) {
+	s, err := l.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+func (l *lane) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	s, err := l.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
