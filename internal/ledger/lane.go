@@ -42,9 +42,13 @@ const maxTries = 8
 // commit writes the batch in one transaction. If that fails because others were in
 // its way, it is repeated, and finds what they did; then each write is tried alone,
 // so that a bad one fails its own caller only. A lock that nobody lets go of is
-// waited for once with the batch, and once more by each write that needs it.
+// waited for once with the batch, and once more by the first write that needs it
+// for a key.
 func (l *lane) commit(batch []*write) {
-	batch, err := l.commitNew(batch)
+	err := keptFrom(batch)
+	if err == nil {
+		batch, err = l.commitNew(batch)
+	}
 	if len(batch) == 0 {
 		return
 	}
@@ -54,9 +58,14 @@ func (l *lane) commit(batch []*write) {
 	if len(batch) > 1 && l.w.dialect.again(err) && !l.w.dialect.waited(err) {
 		err = l.transact(batch)
 	}
+	kept := map[naturalKey]error{}
 	for i, op := range batch {
 		if err == nil {
 			return
+		}
+		if n := slices.IndexFunc(op.asks, func(a *ask) bool { return kept[a.key] != nil }); n >= 0 {
+			fail([]*write{op}, kept[op.asks[n].key])
+			continue
 		}
 		if errors.Is(err, errNoConnection) {
 			fail(batch[i:], err)
@@ -70,7 +79,34 @@ func (l *lane) commit(batch []*write) {
 			fail(batch[i:], down)
 			return
 		}
+		if l.w.dialect.waited(op.err) {
+			for _, a := range op.asks {
+				kept[a.key] = op.err
+			}
+		}
 	}
+}
+
+// acceptBeside is what the side lane does. The main lane finds the errors too, but
+// for a lock that was waited for: that counts as the first time.
+func (l *lane) acceptBeside(batch []*write) (left []*write) {
+	left, err := l.commitNew(batch)
+	if l.w.dialect.waited(err) {
+		for _, op := range left {
+			op.kept = err
+		}
+	}
+	return left
+}
+
+// keptFrom is the error of a write that waited for a lock before.
+func keptFrom(batch []*write) error {
+	for _, op := range batch {
+		if op.kept != nil {
+			return op.kept
+		}
+	}
+	return nil
 }
 
 // alone commits one write. Its own failure is in op; down is set when the

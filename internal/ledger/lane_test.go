@@ -192,6 +192,47 @@ func TestWithoutAConnectionForTheSideLaneTheOtherDoesEverything(t *testing.T) {
 	}
 }
 
+func TestThoseWhoWantOneKeyThatIsKeptWaitForItTogether(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	waited := errors.New("the lock took too long")
+	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
+	b.dialect.Waited = b.dialect.Again
+	var tried []string
+	b.accepts = func(_ *txn, ops []*write) error {
+		who := ""
+		for _, op := range ops {
+			who += op.asks[0].who
+		}
+		tried = append(tried, who)
+		if who == "2" {
+			return nil
+		}
+		return waited
+	}
+	one := func(n int) *write { return &write{ctx: t.Context(), asks: []*ask{keyed(n)}} }
+	for name, c := range map[string]struct {
+		kept error // on the side lane
+		want string
+	}{
+		"from the first time on": {nil, "[1121 1 2]"},
+		"after the side lane":    {waited, "[1 2]"},
+	} {
+		tried = nil
+		batch := []*write{one(1), one(1), one(2), one(1)}
+		batch[0].kept = c.kept
+		b.main.commit(batch)
+		for i, op := range batch {
+			if errors.Is(op.err, waited) != (op.asks[0].who == "1") {
+				t.Errorf("%s: write %d got %v", name, i, op.err)
+			}
+		}
+		if got := fmt.Sprint(tried); got != c.want {
+			t.Errorf("%s: tried were %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func TestALockThatNobodyLetsGoOfIsWaitedForTwiceAtTheMost(t *testing.T) {
 	t.Parallel()
 	waited := errors.New("the lock took too long")

@@ -35,9 +35,10 @@ type write struct {
 	ctx   context.Context
 	apply func(*txn) error
 	asks  []*ask
-	taken bool // guarded by writer.mu; the batch has formed
-	again bool // a commit of it broke off, so it may be stored already
-	left  bool // guarded by writer.mu; the side lane had it and could not do it
+	taken bool  // guarded by writer.mu; the batch has formed
+	again bool  // a commit of it broke off, so it may be stored already
+	left  bool  // guarded by writer.mu; the side lane had it and could not do it
+	kept  error // it then waited for a lock in vain; nil when not
 	done  chan struct{}
 	err   error
 	after []func()
@@ -168,7 +169,7 @@ func (w *writer) drain(l *lane) {
 		if l == w.main {
 			l.commit(batch)
 		} else {
-			left, _ = l.commitNew(batch) // the main lane finds the error too
+			left = l.acceptBeside(batch)
 		}
 		w.settle(l, batch, left)
 		l.gather(len(batch)-len(left), time.Since(began))
