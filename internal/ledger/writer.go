@@ -148,7 +148,7 @@ func (w *writer) rouse() {
 		w.main.busy = true
 		w.wg.Go(func() { w.drain(w.main) })
 	}
-	if w.side != nil && !w.side.busy && w.asking >= sideFrom && w.share(w.side, w.asking) > 0 {
+	if w.side != nil && !w.side.busy && w.asking >= sideFrom && w.share(w.side, w.asking) > 0 && time.Since(w.side.failed) > sideRest {
 		w.side.busy = true
 		w.wg.Go(func() { w.drain(w.side) })
 	}
@@ -214,7 +214,7 @@ func (w *writer) take(l *lane) (batch []*write, more bool) {
 // two, each takes half of what waits and is under way, so that their batches stay
 // of one size.
 func (w *writer) share(l *lane, n int) int {
-	if w.side == nil || time.Since(w.side.failed) < sideRest {
+	if w.side == nil || l == w.main && w.side.away {
 		return n
 	}
 	other := w.main
