@@ -101,7 +101,7 @@ func (w *world) quarantined() []tasks.Quarantined {
 
 func (w *world) bodyOf(q tasks.Quarantined) []byte {
 	w.t.Helper()
-	body, err := w.ledger.QuarantinedBody(w.t.Context(), q.ID)
+	_, body, err := w.ledger.QuarantinedBody(w.t.Context(), q.ID)
 	w.must(err)
 	return body
 }

@@ -411,14 +411,14 @@ func quarantine(w *world) {
 	if len(kept) != 2 || open != 2 || kept[1].TaskID != "x" || kept[1].Size != len(body) || kept[1].Reason != q.Reason || kept[1].At.IsZero() {
 		w.t.Fatalf("%d open: %+v", open, kept)
 	}
-	if got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
+	if _, got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
 		w.t.Fatalf("its bytes are %q, %v", got, err)
 	}
 	w.must(w.Settle(w.ctx, kept[1].ID, "op", "discarded"))
 	if err := w.Settle(w.ctx, kept[1].ID, "op", "discarded"); !errors.Is(err, tasks.ErrNotFound) {
 		w.t.Fatalf("settled twice: %v", err)
 	}
-	if _, err := w.QuarantinedBody(w.ctx, kept[1].ID); !errors.Is(err, tasks.ErrNotFound) {
+	if _, _, err := w.QuarantinedBody(w.ctx, kept[1].ID); !errors.Is(err, tasks.ErrNotFound) {
 		w.t.Fatalf("its bytes are still there: %v", err)
 	}
 	all, open, err := w.InQuarantine(w.ctx, true, 10)
@@ -429,7 +429,7 @@ func quarantine(w *world) {
 	if _, open, err := w.InQuarantine(w.ctx, false, 10); err != nil || open != 2 {
 		w.t.Fatalf("%d open, %v", open, err)
 	}
-	if got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
+	if _, got, err := w.QuarantinedBody(w.ctx, kept[1].ID); err != nil || string(got) != string(body) {
 		w.t.Fatalf("what came again has the bytes %q, %v", got, err)
 	}
 }
