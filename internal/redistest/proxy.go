@@ -27,9 +27,10 @@ type Proxy struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	lose  *loss
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	lose   *loss
+	silent bool
 }
 
 type loss struct {
@@ -176,6 +177,9 @@ func (c *pair) replies() {
 		c.mu.Unlock()
 		if c.proxy.loses(request, buf[:n]) {
 			return
+		}
+		if c.proxy.isSilent() {
+			continue
 		}
 		if _, err := io.Copy(c.client, bytes.NewReader(buf[:n])); err != nil {
 			return
