@@ -51,6 +51,12 @@ type Ledger interface {
 	// nobody has dealt with; Settle notes that somebody has.
 	InQuarantine(ctx context.Context, all bool, limit int) (entries []tasks.Quarantined, open int, err error)
 	Settle(ctx context.Context, id int64, who, how string) error
+	// Replay submits what came over the bridge and was set aside, as it is read
+	// now, and settles it. UserID and reportID, when not 0, name the true ids of a
+	// message whose ids a float64 has changed.
+	Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error)
+	// Bridge counts what came over the bridge, by channel.
+	Bridge(ctx context.Context) ([]tasks.BridgeChannel, error)
 	// AuditLog gives the newest entries first.
 	AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error)
 }

@@ -24,6 +24,8 @@ type memory struct {
 	paused     map[tasks.Priority]bool
 	workers    []tasks.Worker
 	quarantine []tasks.Quarantined
+	bridge     []tasks.BridgeChannel
+	replayed   [][3]int64
 	auditFails error
 	readFails  error
 }
@@ -304,4 +306,22 @@ func (m *memory) Settle(_ context.Context, id int64, who, how string) error {
 		}
 	}
 	return fmt.Errorf("ledger: settle %d: %w", id, tasks.ErrNotFound)
+}
+
+// Replay refuses what has not come over a bridge, and needs a named report.
+func (m *memory) Replay(ctx context.Context, id, user, report int64, who string) (tasks.Job, error) {
+	m.mu.Lock()
+	m.replayed = append(m.replayed, [3]int64{id, user, report})
+	m.mu.Unlock()
+	if report == 0 {
+		return tasks.Job{}, &tasks.InvalidError{Err: fmt.Errorf("several interviews may be meant")}
+	}
+	job := m.add(tasks.Accepted, func(j *tasks.Job) { j.UserID, j.ReportID = user, report })
+	return job, m.Settle(ctx, id, who, "replayed as job "+job.ID)
+}
+
+func (m *memory) Bridge(context.Context) ([]tasks.BridgeChannel, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.bridge), m.readFails
 }

@@ -14,6 +14,7 @@ const newestFailures = 8
 
 type overviewView struct {
 	Quarantined int
+	Bridge      bridgeView
 	tasks.Overview
 	States   []tasks.State
 	Rows     []queueRow
@@ -60,6 +61,9 @@ func (h *Handler) readOverview(r *http.Request) (overviewView, error) {
 	}
 	v := overviewView{Overview: counts, States: tasks.States(), Workers: counts.Workers, Failures: dead.Jobs}
 	if _, v.Quarantined, err = h.ledger.InQuarantine(ctx, false, 1); err != nil {
+		return overviewView{}, err
+	}
+	if v.Bridge, err = h.readBridge(r); err != nil {
 		return overviewView{}, err
 	}
 	v.count(paused)

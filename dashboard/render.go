@@ -31,7 +31,7 @@ type page struct {
 	Data     any
 }
 
-var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "quarantine", "signin", "error"}
+var pageNames = []string{"overview", "jobs", "job", "interview", "audit", "quarantine", "bridge", "signin", "error"}
 
 // parseTemplates gives each page's template, with the layout and the shared
 // pieces in it.
@@ -119,6 +119,7 @@ var deeds = map[string]string{
 	"paused":    "Paused. Running jobs go on; no further one is started from this queue.",
 	"resumed":   "Resumed.",
 	"discarded": "Discarded.",
+	"replayed":  "Submitted; its line among the settled ones names the job.",
 }
 
 func doneText(r *http.Request) string {

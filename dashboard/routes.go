@@ -30,6 +30,8 @@ func (h *Handler) routes(mons *monitors, files http.Handler) http.Handler {
 	inside.HandleFunc("GET "+p+"/audit", h.auditPage)
 	inside.HandleFunc("GET "+p+"/quarantine", h.quarantinePage)
 	inside.HandleFunc("POST "+p+"/quarantine/{id}/discard", h.discardQuarantined)
+	inside.HandleFunc("POST "+p+"/quarantine/{id}/replay", h.replayQuarantined)
+	inside.HandleFunc("GET "+p+"/bridge", h.bridgePage)
 	inside.Handle(p+"/asynqmon/", h.asynqmon(mons))
 	inside.Handle("GET "+p+"/asynqmon", http.RedirectHandler(p+"/asynqmon/", http.StatusSeeOther))
 	inside.HandleFunc(p+"/", h.notFound)

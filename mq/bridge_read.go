@@ -2,6 +2,7 @@ package mq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,13 @@ type bridged struct {
 }
 
 // readBridged reads a message. The error says why it cannot be submitted and
-// quotes nothing of it.
-func readBridged(body []byte) (bridged, error) {
+// quotes nothing of it. No message may end the program.
+func readBridged(body []byte) (read bridged, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("reading it panicked")
+		}
+	}()
 	if len(body) > MaxMessage {
 		return bridged{}, fmt.Errorf("%d bytes are more than %d", len(body), MaxMessage)
 	}
@@ -30,7 +36,10 @@ func readBridged(body []byte) (bridged, error) {
 		return bridged{}, err
 	}
 	found, err := readIDs(m.Payload)
-	return bridged{m.Type, found}, err
+	if err != nil {
+		return bridged{}, err
+	}
+	return bridged{m.Type, found}, nil
 }
 
 // maxCandidates bounds how many interviews a reason names.
@@ -125,7 +134,7 @@ func replayed(ctx context.Context, ledger BridgeLedger, body []byte, userID, rep
 			return nil, fmt.Errorf("mq: replay a message: %w", err)
 		}
 		if reason != "" {
-			return nil, invalid(fmt.Errorf("%s", reason))
+			return nil, invalid(errors.New(reason))
 		}
 	}
 	return payloadOf(read.kind, user, report)

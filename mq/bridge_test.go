@@ -234,13 +234,19 @@ func TestMessagesWaitInBoundedMemoryWhileTheLedgerIsAwayAndAreAllStoredAfterward
 	const reports = 2000
 	w.publishMany(1, reports+1)
 	w.publish(oldPrefix+string(MessageTypeEvaluationReport), "no JSON")
-	w.eventually("it says that it cannot store", func() bool { err := r.Ready(t.Context()); return err != nil && strings.Contains(err.Error(), "not stored") })
+	w.eventually("it says that it cannot store", func() bool {
+		err := r.Ready(t.Context())
+		return err != nil && strings.Contains(err.Error(), "not stored")
+	})
 	w.eventually("the buffer is full", func() bool { return sum(r).Received > 100 })
 	if c := sum(r); c.Received > 100+bridgeWorkers*bridgeBatch+1 || settled(c) != 0 {
 		t.Fatalf("with a buffer of 100 it holds %+v", c)
 	}
 	away.set(fmt.Errorf("%w: cut off", tasks.ErrOutcomeUnknown))
-	w.eventually("it asks again", func() bool { err := r.Ready(t.Context()); return err != nil && strings.Contains(err.Error(), "cut off") })
+	w.eventually("it asks again", func() bool {
+		err := r.Ready(t.Context())
+		return err != nil && strings.Contains(err.Error(), "cut off")
+	})
 	away.set(nil)
 	r.dealtWith(2*reports + 1)
 	r.ready()
@@ -391,7 +397,9 @@ func TestDamagedIDsAreResolvedOnceTheirInterviewIsKnownOrNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	replay := func(user, report int64) (tasks.Job, error) { return Replay(t.Context(), w.db, body, user, report, "op") }
+	replay := func(user, report int64) (tasks.Job, error) {
+		return Replay(t.Context(), w.db, body, user, report, "op")
+	}
 	wantRefused := func(user, report int64, words string) {
 		t.Helper()
 		if j, err := replay(user, report); !isInvalid(err) || !strings.Contains(err.Error(), words) {

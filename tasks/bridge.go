@@ -42,6 +42,12 @@ const BridgeQuiet = 10 * time.Second
 // Subscribed reports whether a bridge is subscribed, as far as one can know.
 func (c BridgeChannel) Subscribed(now time.Time) bool { return now.Sub(c.SeenAt) <= BridgeQuiet }
 
+// Retired reports whether nothing was published for so long that nobody misses a
+// bridge.
+func (c BridgeChannel) Retired(now time.Time) bool {
+	return now.Sub(c.LastAt) > 7*24*time.Hour && now.Sub(c.SeenAt) > BridgeQuiet
+}
+
 // Gap is how long all gaps were together.
 func (c BridgeChannel) Gap() time.Duration { return time.Duration(c.GapMS) * time.Millisecond }
 

@@ -28,6 +28,14 @@ type House interface {
 	// answered and have no result. An answer with Next wants to be asked again, with
 	// that as the cursor. A bad cursor is a *tasks.InvalidError.
 	Backfill(ctx context.Context, ask tasks.Backfill, who string) (tasks.Backfilled, error)
+	// Quarantine lists what could not be read, newest first; with all, what was
+	// settled too. It also counts the open ones.
+	Quarantine(ctx context.Context, all bool, limit int) (entries []tasks.Quarantined, open int, err error)
+	// Replay submits an entry that came over the bridge, as it is read now. UserID
+	// and reportID, when not 0, name its true ids.
+	Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error)
+	// Discard settles an entry without more.
+	Discard(ctx context.Context, id int64, who string) error
 	// Backup gives a copy of the ledger as it is at one moment, and its length.
 	// The caller closes it. tasks.ErrConflict when this is not the way to copy it.
 	Backup(ctx context.Context, who string) (copy io.ReadCloser, size int64, err error)
@@ -75,6 +83,7 @@ func (a *API) routeAdmin() {
 		success: map[int]string{http.StatusOK: "What was removed, or would be."}, errors: []int{400, 413, 415, 422, 503},
 	}, a.erase)
 	a.routeBackfill()
+	a.routeQuarantine()
 	backup := endpoint{
 		id: "backup", method: http.MethodPost, path: adminPath + "backup", tag: tagAdmin,
 		summary: "Copy the ledger", text: "A SQLite file with the ledger as it is at one moment. One copy at a time. Operators only; on the audit log.",
@@ -121,13 +130,24 @@ func (a *API) erase(ctx context.Context, _ *struct{}) (*removedAnswer, error) {
 
 // readFields reads a body that is an object with those fields.
 func readFields(r *http.Request, known ...string) (*fields, error) {
-	data, err := readBody(r, false)
+	return readObject(r, false, known...)
+}
+
+// readOptional is readFields of a body that may be left out.
+func readOptional(r *http.Request, known ...string) (*fields, error) {
+	return readObject(r, true, known...)
+}
+
+func readObject(r *http.Request, optional bool, known ...string) (*fields, error) {
+	data, err := readBody(r, optional)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := object(data, known...)
-	if err != nil {
-		return nil, err
+	raw := map[string]json.RawMessage{}
+	if data != nil {
+		if raw, err = object(data, known...); err != nil {
+			return nil, err
+		}
 	}
 	return &fields{where: "body", get: func(name string) (json.RawMessage, bool) { v, ok := raw[name]; return v, ok }}, nil
 }

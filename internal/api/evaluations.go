@@ -215,17 +215,23 @@ func (a *API) filter(q *listQuery) (tasks.Filter, error) {
 		f.fail("class", fmt.Errorf("class: must be one of %s", joined(tasks.Classes())))
 	}
 	out.UserID, out.ReportID = queryID(f, "user_id", q.UserID, false), queryID(f, "report_id", q.ReportID, false)
-	if q.Limit != "" {
-		n, err := strconv.Atoi(string(q.Limit))
-		if err != nil || n < 1 || n > 500 {
-			f.fail("limit", errLimit)
-		}
-		out.Limit = n
-	}
+	out.Limit = readLimit(f, q.Limit)
 	if len(out.Cursor) > 200 {
 		f.fail("cursor", errCursor)
 	}
 	return out, f.err()
+}
+
+// readLimit answers 0 when none is given.
+func readLimit(f *fields, p limitParam) int {
+	if p == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(string(p))
+	if err != nil || n < 1 || n > 500 {
+		f.fail("limit", errLimit)
+	}
+	return n
 }
 
 func joined[S ~string](all []S) string {

@@ -77,6 +77,13 @@ func (limitParam) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeInteger, Minimum: &one, Maximum: &most, Default: 50}
 }
 
+type boolParam string
+
+// Schema documents yes or no.
+func (boolParam) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeBoolean, Default: false}
+}
+
 type stateParam string
 
 // Schema documents the states.

@@ -226,5 +226,6 @@ var (
 	errPriority = fmt.Errorf("priority: must be one of %s", joined(tasks.Priorities()))
 	errData     = errors.New("data: only kinds of a platform's own carry data")
 	errCursor   = errors.New("cursor: must be the next of the page before")
+	errAll      = errors.New("all: must be true or false")
 	errLimit    = errors.New("limit: must be a whole number from 1 to 500")
 )

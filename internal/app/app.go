@@ -20,6 +20,7 @@ import (
 	"evalq/internal/platform"
 	"evalq/internal/relay"
 	"evalq/internal/service"
+	"evalq/mq"
 	"evalq/tasks"
 	"evalq/worker"
 )
@@ -80,6 +81,8 @@ type App struct {
 	engine   *carrier
 	relay    *relay.Relay
 	worker   *worker.Server
+	bridge   *mq.Bridge
+	others   []interviews // that are not in the ledger
 	board    *dashboard.Handler
 	messages *messages
 	listener net.Listener
@@ -146,11 +149,16 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 			return nil, err
 		}
 	}
+	if a.bridge, err = openBridge(cfg, a.bridged(), log); err != nil {
+		return nil, err
+	}
 	if a.listener == nil {
 		return a, nil
 	}
 	return a, a.openHTTP(handlers, x)
 }
+
+func (a *App) bridged() bridged { return bridged{a.ledger.Ledger, a.others} }
 
 // policyTable is the table with what the settings change in it.
 func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tasks.Kind) tasks.Policy {
@@ -165,7 +173,7 @@ func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tas
 }
 
 func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err error) {
-	if a.board, err = dashboard.New(pages{a.ledger.Ledger}, a.engine.client, &dashboard.Config{
+	if a.board, err = dashboard.New(pages{a.bridged()}, a.engine.client, &dashboard.Config{
 		Users: users(a.cfg), Namespace: tasks.Namespace(a.cfg.Namespace), Suggested: x.Suggested, Build: Version(), Logger: a.log,
 	}); err != nil {
 		return err
@@ -178,12 +186,9 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
 		House: house{
 			ledger: a.ledger.house, sweeper: relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)),
-			filler: &filler{a.ledger.Ledger, a.mirror, a.log}, log: a.log,
+			filler: &filler{a.ledger.Ledger, a.mirror, a.log}, aside: a.bridged(), log: a.log,
 		},
-		Checks: map[string]func(context.Context) error{
-			"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },
-			"messages": a.messages.check,
-		},
+		Checks:   a.checks(),
 		Original: a.original(),
 	})
 	if err != nil {
@@ -191,6 +196,18 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 	}
 	a.handler = mount(a.cfg, rest, a.board)
 	return nil
+}
+
+// checks are what readiness depends on beside the ledger.
+func (a *App) checks() map[string]func(context.Context) error {
+	all := map[string]func(context.Context) error{
+		"redis":    func(ctx context.Context) error { return a.engine.client.Ping(ctx).Err() },
+		"messages": a.messages.check,
+	}
+	if a.bridge != nil {
+		all["bridge"] = a.bridge.Ready
+	}
+	return all
 }
 
 // URL is where the program answers, as seen from this machine; empty when it
@@ -203,8 +220,8 @@ func (a *App) URL() string {
 }
 
 // Run serves until ctx ends, then stops in order: the worker takes no more
-// tasks and drains while the API still accepts, then the relay, then the API,
-// then the engine. It returns worker.ErrStuck when half of the slots hang.
+// tasks and drains while the API still accepts, then the relay, then the API, the
+// bridge, and the engine. It returns worker.ErrStuck when half of the slots hang.
 func (a *App) Run(ctx context.Context) error {
 	g := &service.Group{Logger: a.log}
 	g.Add("engine", a.engine.run)
@@ -218,6 +235,9 @@ func (a *App) Run(ctx context.Context) error {
 		} else {
 			g.Add("wake", w.tell)
 		}
+	}
+	if a.bridge != nil {
+		g.Add("bridge", a.bridge.Run)
 	}
 	if a.listener != nil {
 		g.Add("api", a.serveHTTP)

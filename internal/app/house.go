@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 
 	"evalq/internal/api"
@@ -33,6 +34,7 @@ type house struct {
 	ledger  keeper
 	sweeper *relay.Sweeper
 	filler  *filler
+	aside   quarantine
 	log     *slog.Logger
 }
 
@@ -96,6 +98,35 @@ func (h house) note(ctx context.Context, e tasks.AuditEntry) {
 	if err := h.ledger.Audit(context.WithoutCancel(ctx), e); err != nil {
 		h.log.WarnContext(ctx, "the audit log lacks the outcome of an action", "action", e.Action, "err", err)
 	}
+}
+
+// quarantine is the part of a ledger where what could not be read waits for a person.
+type quarantine interface {
+	InQuarantine(ctx context.Context, all bool, limit int) ([]tasks.Quarantined, int, error)
+	Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error)
+	Settle(ctx context.Context, id int64, who, how string) error
+}
+
+func (h house) Quarantine(ctx context.Context, all bool, limit int) ([]tasks.Quarantined, int, error) {
+	return h.aside.InQuarantine(ctx, all, limit)
+}
+
+func (h house) Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error) {
+	e := tasks.AuditEntry{Who: who, Action: "quarantine.replay", Target: strconv.FormatInt(id, 10)}
+	if userID != 0 || reportID != 0 {
+		e.Detail = fmt.Sprintf("named user %d report %d", userID, reportID)
+	}
+	if err := h.ledger.Audit(ctx, e); err != nil {
+		return tasks.Job{}, err
+	}
+	return h.aside.Replay(ctx, id, userID, reportID, who)
+}
+
+func (h house) Discard(ctx context.Context, id int64, who string) error {
+	if err := h.ledger.Audit(ctx, tasks.AuditEntry{Who: who, Action: "quarantine.discard", Target: strconv.FormatInt(id, 10)}); err != nil {
+		return err
+	}
+	return h.aside.Settle(ctx, id, who, "discarded")
 }
 
 func (h house) Backup(ctx context.Context, who string) (io.ReadCloser, int64, error) {

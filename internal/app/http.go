@@ -135,7 +135,7 @@ func (p patient) Cancel(ctx context.Context, id, who, why string) (tasks.Job, er
 
 // pages gives the dashboard interviews as documents: its public interface names
 // no internal type.
-type pages struct{ *ledger.Ledger }
+type pages struct{ bridged }
 
 func (p pages) Interview(ctx context.Context, userID, reportID int64) ([]byte, error) {
 	in, err := p.Ledger.Interview(ctx, userID, reportID)

@@ -8,6 +8,7 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"time"
@@ -105,8 +106,20 @@ type Config struct {
 	ViewerToken string `env:"VIEWER_TOKEN" flag:"viewer-token" secret:"only-file" shown:"none" help:"token of those who may only look"`
 
 	// Roles are the parts of evalq that this process runs: all, or some of api,
-	// worker, relay and dashboard. Defaults to all.
-	Roles []string `env:"ROLES" envDefault:"all" flag:"roles" help:"parts to run in this process: all, or some of api, worker, relay and dashboard; a SQLite ledger needs all"`
+	// worker, relay and dashboard; and bridge beside them or alone. Defaults to all.
+	Roles []string `env:"ROLES" envDefault:"all" flag:"roles" help:"parts to run in this process: all, or some of api, worker, relay and dashboard, and bridge beside all, beside some, or alone; a SQLite ledger needs all"`
+
+	// BridgeRedisURL is the Redis on whose channels old programs publish, and may
+	// have a password in it. With it, all has the role bridge too. Defaults to the
+	// Redis URL.
+	BridgeRedisURL string `env:"BRIDGE_REDIS_URL" flag:"bridge-redis-url" secret:"file" shown:"the Redis URL" help:"Redis on whose channels old programs publish, for the role bridge, which all then has too"`
+
+	// BridgePrefixes begin the names of those channels. Defaults to
+	// interview:messages:.
+	BridgePrefixes []string `env:"BRIDGE_PREFIX" envDefault:"interview:messages:" flag:"bridge-prefix" help:"what the names of those channels begin with, several separated by commas"`
+
+	// BridgeShadow has the bridge compare and submit nothing. Defaults to false.
+	BridgeShadow bool `env:"BRIDGE_SHADOW" envDefault:"false" flag:"bridge-shadow" help:"the bridge submits nothing and counts of how many messages the ledger has the job"`
 
 	// LogLevel is the least level that is logged. Defaults to info.
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info" flag:"log-level" help:"debug, info, warn or error"`
@@ -121,12 +134,18 @@ const (
 	RoleWorker    = "worker"
 	RoleRelay     = "relay"
 	RoleDashboard = "dashboard"
+	RoleBridge    = "bridge"
 )
 
-// Runs reports whether this process has the role.
+// Runs reports whether this process has the role. All has the role bridge only when
+// it is told which Redis that is about.
 func (c *Config) Runs(role string) bool {
-	return slices.Contains(c.Roles, role) || slices.Contains(c.Roles, "all")
+	all := slices.Contains(c.Roles, "all") && (role != RoleBridge || c.BridgeRedisURL != "")
+	return all || slices.Contains(c.Roles, role)
 }
+
+// BridgeURL is the Redis that the role bridge subscribes to.
+func (c *Config) BridgeURL() string { return cmp.Or(c.BridgeRedisURL, c.RedisURL) }
 
 // Client has the settings of the verbs that talk to a server.
 type Client struct {

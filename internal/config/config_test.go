@@ -53,7 +53,7 @@ func TestLoadWithoutAnySettingGivesTheDefaults(t *testing.T) {
 	want := &Config{
 		Listen: "127.0.0.1:8080", DataDir: "/home/eva/.local/share/evalq", Engine: EngineEmbedded, Concurrency: 10,
 		InterviewWait: 24 * time.Hour, Retention: time.Hour, History: 90 * 24 * time.Hour, ShutdownTimeout: 5 * time.Minute,
-		Roles: []string{"all"}, LogLevel: slog.LevelInfo, LogFormat: "text",
+		Roles: []string{"all"}, BridgePrefixes: []string{"interview:messages:"}, LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, load(t, nil, nil, "")); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -66,14 +66,16 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 		"EVALQ_LISTEN=:9", "EVALQ_DATA_DIR=/data", "EVALQ_ENGINE=managed", "EVALQ_MANAGED_BINARY=/bin/valkey-server",
 		"EVALQ_CONCURRENCY=3", "EVALQ_STRICT_PRIORITY=true", "EVALQ_WINDOW=50", "EVALQ_INTERVIEW_WAIT=90m",
 		"EVALQ_RETENTION=2h", "EVALQ_HISTORY=48h", "EVALQ_SHUTDOWN_TIMEOUT=3m", "EVALQ_OPERATOR_TOKEN=operator1", "EVALQ_VIEWER_TOKEN=viewer111",
-		"EVALQ_ROLES=api, worker,relay,dashboard", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
+		"EVALQ_ROLES=api, worker,relay,dashboard,bridge", "EVALQ_BRIDGE_REDIS_URL=redis://old", "EVALQ_BRIDGE_PREFIX=interview:messages:, message_queue:",
+		"EVALQ_BRIDGE_SHADOW=true", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
 		"EVALQ_PLATFORM_DB=mysql://eva:pw@db/platform", "EVALQ_PLATFORM_ENDPOINTS=true",
 	}, nil, "")
 	want := &Config{
 		Listen: ":9", DataDir: "/data", Engine: EngineManaged, ManagedBinary: "/bin/valkey-server",
 		Concurrency: 3, StrictPriority: true, Window: 50, InterviewWait: 90 * time.Minute,
 		Retention: 2 * time.Hour, History: 48 * time.Hour, ShutdownTimeout: 3 * time.Minute, OperatorToken: "operator1", ViewerToken: "viewer111",
-		Roles: []string{"api", "worker", "relay", "dashboard"}, LogLevel: slog.LevelWarn, LogFormat: "json",
+		Roles: []string{"api", "worker", "relay", "dashboard", "bridge"}, BridgeRedisURL: "redis://old",
+		BridgePrefixes: []string{"interview:messages:", "message_queue:"}, BridgeShadow: true, LogLevel: slog.LevelWarn, LogFormat: "json",
 		PlatformDB: "mysql://eva:pw@db/platform", PlatformEndpoints: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -228,6 +230,12 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 		{"EVALQ_ROLES=api,worker", []string{"--roles", "SQLite ledger belongs to one process"}},
 		{"EVALQ_ROLES=api,cook", []string{"--roles", "api, worker, relay, dashboard"}},
 		{"EVALQ_ROLES=all,api", []string{"--roles"}},
+		{"EVALQ_ROLES=all,bridge", []string{"--roles", "old programs", "--bridge-redis-url (EVALQ_BRIDGE_REDIS_URL)"}},
+		{"EVALQ_ROLES=bridge EVALQ_BRIDGE_REDIS_URL=redis://host", []string{"--roles", "run all,bridge"}},
+		{"EVALQ_BRIDGE_REDIS_URL=redis://:hidden7#@host", []string{"--bridge-redis-url", "%23"}},
+		{"EVALQ_BRIDGE_PREFIX=a:,a:", []string{"--bridge-prefix (EVALQ_BRIDGE_PREFIX)", "given once"}},
+		{"EVALQ_BRIDGE_PREFIX=a:,,b:", []string{"--bridge-prefix", "1 to 100"}},
+		{"EVALQ_BRIDGE_SHADOW=maybe", []string{"--bridge-shadow", "true or false"}},
 		{"EVALQ_OPERATOR_TOKEN=hidden7", []string{"--operator-token-file (EVALQ_OPERATOR_TOKEN)", "8 or more"}},
 		{"EVALQ_VIEWER_TOKEN=hidden77", []string{"--viewer-token-file", "operators need one too"}},
 		{tok + " EVALQ_VIEWER_TOKEN=operator1", []string{"--viewer-token-file", "choose another"}},
@@ -251,6 +259,31 @@ func TestLoadRefusesBadSettingsAndSaysWhatToDo(t *testing.T) {
 		if strings.Contains(err.Error(), "hidden7") {
 			t.Errorf("%s: the error shows the secret: %v", c.set, err)
 		}
+	}
+}
+
+func TestTheRoleBridgeIsPartOfAllOnlyWhereThereIsARedisForIt(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{
+		"EVALQ_ROLES=all":                                    "",
+		"EVALQ_REDIS_URL=redis://own":                        "",
+		"EVALQ_BRIDGE_REDIS_URL=redis://old":                 "redis://old",
+		"EVALQ_ROLES=all,bridge EVALQ_REDIS_URL=redis://own": "redis://own",
+		"EVALQ_ROLES=bridge,all EVALQ_REDIS_URL=redis://own EVALQ_BRIDGE_REDIS_URL=redis://x": "redis://x",
+		"EVALQ_ROLES=bridge EVALQ_LEDGER_URL=mysql://u@h/d EVALQ_REDIS_URL=redis://own":       "redis://own",
+		"EVALQ_ROLES=api EVALQ_LEDGER_URL=mysql://u@h/d EVALQ_REDIS_URL=redis://own":          "",
+	} {
+		c := load(t, strings.Fields(set), nil, "")
+		got := ""
+		if c.Runs(RoleBridge) {
+			got = c.BridgeURL()
+		}
+		if got != want {
+			t.Errorf("%s: subscribes to %q, want %q", set, got, want)
+		}
+	}
+	if c := load(t, []string{"EVALQ_BRIDGE_REDIS_URL=redis://:hidden7@old"}, nil, ""); strings.Contains(c.Redacted(), "hidden7") || !strings.Contains(c.Redacted(), "redis://:***@old") {
+		t.Errorf("shown as %s", c.Redacted())
 	}
 }
 

@@ -280,8 +280,10 @@ func (c *Config) complete(variable func(string) string) error {
 			c.Engine = EngineRedis
 		}
 	}
-	for i := range c.Roles {
-		c.Roles[i] = strings.TrimSpace(c.Roles[i])
+	for _, list := range [][]string{c.Roles, c.BridgePrefixes} {
+		for i := range list {
+			list[i] = strings.TrimSpace(list[i])
+		}
 	}
 	if c.Listen == "" && (c.Runs(RoleAPI) || c.Runs(RoleDashboard)) {
 		c.Listen = DefaultListen

@@ -52,7 +52,7 @@ func show(s Setting, value any) string {
 	switch {
 	case text == "":
 		return ""
-	case s.Field == "RedisURL":
+	case s.Field == "RedisURL", s.Field == "BridgeRedisURL":
 		return redisconn.Redacted(text)
 	case s.Field == "URL":
 		u, err := url.Parse(text)

@@ -24,6 +24,7 @@ const (
 	minToken       = 8
 )
 
+// roles are those that all stands for.
 var roles = []string{RoleAPI, RoleWorker, RoleRelay, RoleDashboard}
 
 func setting(field string) Setting {
@@ -41,7 +42,7 @@ func problem(field string, value any, format string, args ...any) error {
 }
 
 // places are the settings that say where something is.
-var places = []string{"Listen", "DataDir", "LedgerURL", "RedisURL", "PlatformDB"}
+var places = []string{"Listen", "DataDir", "LedgerURL", "RedisURL", "BridgeRedisURL", "PlatformDB"}
 
 // placeError is about one of places.
 type placeError struct{ err error }
@@ -75,6 +76,7 @@ func (c *Config) Validate() error {
 		c.validatePlatform(),
 		c.validateEngine(),
 		c.validateRoles(),
+		c.validateBridge(),
 		c.validateNumbers(),
 		c.validateTimes(),
 		c.validateLog(),
@@ -193,24 +195,49 @@ func (c *Config) validateEngine() error {
 
 func (c *Config) validateRoles() error {
 	value := strconv.Quote(strings.Join(c.Roles, ","))
-	if slices.Equal(c.Roles, []string{"all"}) {
+	parts := slices.DeleteFunc(slices.Clone(c.Roles), func(r string) bool { return r == RoleBridge })
+	if slices.Equal(parts, []string{"all"}) {
 		return nil
 	}
-	for _, role := range c.Roles {
+	for _, role := range parts {
 		if !slices.Contains(roles, role) {
-			return problem("Roles", value, "it must be all, or some of %s", strings.Join(roles, ", "))
+			return problem("Roles", value, "it must be all, or some of %s, and %s beside them or alone", strings.Join(roles, ", "), RoleBridge)
 		}
 	}
 	if c.LedgerURL != "" {
 		return nil
 	}
+	all := "all"
+	if len(parts) < len(c.Roles) {
+		all = "all,bridge"
+	}
 	for _, role := range roles {
-		if !slices.Contains(c.Roles, role) {
+		if !slices.Contains(parts, role) {
 			return problem("Roles", value, "without %s another process would have to share the ledger, "+
-				"and a SQLite ledger belongs to one process: run all, or set %s", role, setting("LedgerURL").name())
+				"and a SQLite ledger belongs to one process: run %s, or set %s", role, all, setting("LedgerURL").name())
 		}
 	}
 	return nil
+}
+
+func (c *Config) validateBridge() error {
+	var errs []error
+	if c.BridgeRedisURL != "" {
+		if _, err := redisconn.Parse(c.BridgeRedisURL); err != nil {
+			errs = append(errs, problem("BridgeRedisURL", "unfit", "%v", err))
+		}
+	}
+	if c.Runs(RoleBridge) && c.BridgeURL() == "" {
+		errs = append(errs, problem("Roles", strconv.Quote(strings.Join(c.Roles, ",")), "the role bridge needs the Redis that old programs publish to: set %s", setting("BridgeRedisURL").name()))
+	}
+	for i, p := range c.BridgePrefixes {
+		if p == "" || len(p) > 100 || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }) || slices.Contains(c.BridgePrefixes[:i], p) {
+			errs = append(errs, problem("BridgePrefixes", strconv.Quote(strings.Join(c.BridgePrefixes, ",")),
+				"each must be 1 to 100 printable ASCII characters without spaces, given once, such as interview:messages:"))
+			break
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Config) validateNumbers() error {
