@@ -172,3 +172,43 @@ func TestADatabaseURLCannotKeepHouseAndSaysWhichURLCan(t *testing.T) {
 		}
 	}
 }
+
+func TestTheQuarantineIsReachedThroughAServerAlone(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, r.Method+" "+r.URL.String()+" "+string(body))
+		switch {
+		case r.Method == http.MethodGet:
+			fmt.Fprint(w, `{"entries":[{"id":17,"source":"bridge","reason":"no JSON"}],"open":3}`)
+		case strings.HasSuffix(r.URL.Path, "/18/replay"):
+			problem(w, 422, "invalid", "user_id: missing")
+		case strings.HasSuffix(r.URL.Path, "/replay"):
+			fmt.Fprint(w, jobJSON)
+		default:
+			fmt.Fprint(w, `{"id":17}`)
+		}
+	}, nil)
+	entries, open, err := c.Quarantine(t.Context(), true)
+	if err != nil || len(entries) != 1 || entries[0].ID != 17 || open != 3 {
+		t.Errorf("%+v, %d open, %v", entries, open, err)
+	}
+	if j, err := c.Replay(t.Context(), 17, 0, 9007199254740993); err != nil || j.ReportID != 9007199254740993 {
+		t.Errorf("replayed as %+v, %v", j, err)
+	}
+	var invalid *tasks.InvalidError
+	if _, err := c.Replay(t.Context(), 18, 0, 0); !errors.As(err, &invalid) || !strings.Contains(err.Error(), "user_id: missing") {
+		t.Errorf("one that cannot be read: %v", err)
+	}
+	if err := c.Discard(t.Context(), 17); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		"GET /v1/admin/quarantine?all=true&limit=500 ", `POST /v1/admin/quarantine/17/replay {"report_id":9007199254740993}`,
+		"POST /v1/admin/quarantine/18/replay {}", "POST /v1/admin/quarantine/17/discard ",
+	}
+	if fmt.Sprint(asked) != fmt.Sprint(want) {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+}

@@ -104,8 +104,8 @@ type bridgeTimes struct {
 }
 
 const (
-	bridgeWorkers = 4
-	bridgeBatch   = 256
+	bridgeWorkers = 8
+	bridgeBatch   = 100
 	bridgeBytes   = 64 << 20
 	// bridgeQuarantine is how many things of the bridge may be open in quarantine,
 	// and quarantineBytes how much of each is kept.

@@ -21,6 +21,22 @@ type keeper struct {
 	copy   string
 	cut    bool // the copy ends too early
 	fail   error
+	list   []tasks.Quarantined
+}
+
+func (k *keeper) Quarantine(_ context.Context, all bool, limit int) ([]tasks.Quarantined, int, error) {
+	k.asked = append(k.asked, fmt.Sprintf("quarantine %v %d", all, limit))
+	return k.list, len(k.list), k.fail
+}
+
+func (k *keeper) Replay(_ context.Context, id, user, report int64, who string) (tasks.Job, error) {
+	k.asked = append(k.asked, fmt.Sprintf("replay %d as %d %d %s", id, user, report, who))
+	return tasks.Job{ID: tasks.NewID(time.Now()), Kind: tasks.KindEvaluationReport, UserID: user, ReportID: report, State: tasks.Accepted}, k.fail
+}
+
+func (k *keeper) Discard(_ context.Context, id int64, who string) error {
+	k.asked = append(k.asked, fmt.Sprintf("discard %d %s", id, who))
+	return k.fail
 }
 
 func (k *keeper) Purge(_ context.Context, before time.Time, dry bool, who string) (tasks.Removed, error) {
@@ -152,3 +168,60 @@ type conflict struct{}
 
 func (conflict) Error() string { return "use pg_dump" }
 func (conflict) Unwrap() error { return tasks.ErrConflict }
+
+func TestTheQuarantineIsListedAndItsEntriesAreTriedAgainOrDiscarded(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	w := serve(t, Config{House: k, Who: func(context.Context) string { return "ann" }})
+	if e := w.do(t, "GET", "/v1/admin/quarantine", "").want(t, 200); string(e.body) != `{"entries":[],"open":0}`+"\n" {
+		t.Errorf("an empty one is %s", e.body)
+	}
+	k.list = []tasks.Quarantined{{ID: 17, Source: "bridge", Queue: "c", Reason: "no JSON", Size: 3}}
+	var got Quarantine
+	w.do(t, "GET", "/v1/admin/quarantine?all=true&limit=500", "").want(t, 200).decode(t, &got)
+	if len(got.Entries) != 1 || got.Entries[0].Reason != "no JSON" || got.Open != 1 {
+		t.Errorf("listed %+v", got)
+	}
+	e := w.do(t, "POST", "/v1/admin/quarantine/17/replay", "").want(t, 200)
+	if !strings.HasPrefix(e.header.Get("Location"), "/v1/evaluations/") || !strings.Contains(string(e.body), `"state":"accepted"`) {
+		t.Errorf("replayed: %s %v", e.body, e.header)
+	}
+	w.do(t, "POST", "/v1/admin/quarantine/17/replay", `{"report_id":9007199254740993}`).want(t, 200)
+	w.do(t, "POST", "/v1/admin/quarantine/17/replay", `{"report_id":2,"user_id":1}`).want(t, 200)
+	w.do(t, "POST", "/v1/admin/quarantine/17/discard", "").want(t, 200)
+	want := []string{"quarantine false 50", "quarantine true 500", "replay 17 as 0 0 ann", "replay 17 as 0 9007199254740993 ann", "replay 17 as 1 2 ann", "discard 17 ann"}
+	if fmt.Sprint(k.asked) != fmt.Sprint(want) {
+		t.Errorf("asked %q, want %q", k.asked, want)
+	}
+	k.asked = nil
+	for path, status := range map[string]int{
+		"GET ?all=yes": 422, "GET ?limit=0": 422, "GET ?limit=501": 422, "GET ?al=true": 422, "POST /x/replay": 404, "POST /0/replay": 404, "POST /-1/discard": 404,
+		"POST /1/mend": 404, "DELETE /1/discard": 405,
+	} {
+		method, rest, _ := strings.Cut(path, " ")
+		w.do(t, method, "/v1/admin/quarantine"+rest, "").want(t, status)
+	}
+	for body, status := range map[string]int{`{"report_id":0}`: 422, `{"report_id":"7"}`: 422, `{"user_id":1.5}`: 422, `{"report":7}`: 400, `[]`: 400} {
+		w.do(t, "POST", "/v1/admin/quarantine/17/replay", body).want(t, status)
+	}
+	if len(k.asked) != 0 {
+		t.Errorf("asked %q", k.asked)
+	}
+	for _, c := range []struct {
+		fail   error
+		status int
+		says   string
+	}{
+		{&tasks.InvalidError{Err: errors.New("user_id: missing")}, 422, "user_id: missing"},
+		{fmt.Errorf("ledger: %w", tasks.ErrNotFound), 404, ""},
+		{fmt.Errorf("its sender has to send it again: %w", tasks.ErrConflict), 409, "its sender has to"},
+		{tasks.ErrUnavailable, 503, ""},
+	} {
+		k.fail = c.fail
+		var p Problem
+		w.do(t, "POST", "/v1/admin/quarantine/17/replay", "").want(t, c.status).decode(t, &p)
+		if !strings.Contains(p.Detail, c.says) {
+			t.Errorf("%v: %+v", c.fail, p)
+		}
+	}
+}

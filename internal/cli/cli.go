@@ -66,7 +66,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.serve(),
 		p.submit(), p.get(), p.list(), p.retry(), p.cancel(), p.imports(),
-		p.backfill(), p.export(), p.backup(), p.restore(), p.purge(), p.erase(),
+		p.backfill(), p.export(), p.backup(), p.restore(), p.purge(), p.erase(), p.quarantine(),
 		p.bench(), p.chaos(), p.doctor(), p.version(),
 	)
 	return root

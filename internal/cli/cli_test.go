@@ -129,7 +129,7 @@ func TestEachVerbHasAnExampleAndTheHelpListsTheExitCodes(t *testing.T) {
 			t.Errorf("%s has no example", c.Name())
 		}
 	}
-	if got := strings.Join(names, " "); got != "backfill backup bench cancel chaos demo doctor erase export get import list purge restore retry serve submit version" {
+	if got := strings.Join(names, " "); got != "backfill backup bench cancel chaos demo doctor erase export get import list purge quarantine restore retry serve submit version" {
 		t.Errorf("verbs: %s", got)
 	}
 	help := run(t, nil, "", "--help").want(t, 0).out

@@ -52,6 +52,8 @@ type Ledger interface {
 	Paused(ctx context.Context) (map[tasks.Priority]bool, error)
 	Lease(ctx context.Context) (string, error)
 	Skew(ctx context.Context) (time.Duration, error)
+	Bridge(ctx context.Context) ([]tasks.BridgeChannel, error)
+	Now() time.Time
 }
 
 // Database is what the checks ask of the database below a ledger. One that is a

@@ -37,6 +37,7 @@ var table = []check{
 	{name: "ledger.backup", looks: "reminds of backups", group: ofLedger, when: notAtStart, look: (*visit).ledgerBackup},
 	{name: "ledger.integrity", looks: "every page of a SQLite ledger", group: ofLedger, when: onlyDeep, within: 5 * time.Minute, look: (*visit).ledgerIntegrity},
 	{name: "quarantine", looks: "what came in and could not be read", group: ofLedger, look: (*visit).quarantine},
+	{name: "bridge", looks: "what is still published on the old Pub/Sub channels, and whether a bridge hears it", group: ofLedger, when: notAtStart, look: (*visit).bridge},
 	{name: "jobs.dead", looks: "jobs that were given up", group: ofLedger, when: notAtStart, within: counting, look: (*visit).jobsDead},
 	{name: "workers", looks: "whether somebody works where jobs wait", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersAtWork},
 	{name: "workers.beats", looks: "workers that have shown no sign of life for 10 s", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBeats},
