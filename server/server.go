@@ -47,8 +47,8 @@ type Config struct {
 	// postgres:// or mysql://. It needs a RedisURL. Defaults to none: SQLite in
 	// DataDir, for this process alone.
 	LedgerURL string
-	// Roles are the parts that run in this process: some of api, worker, relay and
-	// dashboard. With a LedgerURL a platform may run a process that only works.
+	// Roles are the parts that run in this process: some of api, worker, relay,
+	// dashboard and bridge. With a LedgerURL a platform may run a process that only works.
 	// Without the roles api and dashboard it listens only if Listen is set.
 	// Defaults to all.
 	Roles []string
@@ -62,6 +62,10 @@ type Config struct {
 	// PlatformEndpoints serves results at the platform's own addresses too.
 	// Defaults to false.
 	PlatformEndpoints bool
+	// BridgeRedisURL is the Redis on whose Pub/Sub channels old programs publish;
+	// what they publish becomes jobs. Defaults to none: no bridge, unless Roles name
+	// it; then it is RedisURL.
+	BridgeRedisURL string
 	// OperatorToken and ViewerToken sign people and programs in; 8 characters
 	// at least. Default to none.
 	OperatorToken, ViewerToken string
@@ -134,6 +138,7 @@ func (c Config) settings() (config.Config, error) {
 	if c.PlatformEndpoints {
 		set("EVALQ_PLATFORM_ENDPOINTS", "true")
 	}
+	set("EVALQ_BRIDGE_REDIS_URL", c.BridgeRedisURL)
 	set("EVALQ_OPERATOR_TOKEN", c.OperatorToken)
 	set("EVALQ_VIEWER_TOKEN", c.ViewerToken)
 	for name, d := range map[string]time.Duration{"EVALQ_SHUTDOWN_TIMEOUT": c.DrainTimeout, "EVALQ_INTERVIEW_WAIT": c.InterviewWait} {

@@ -51,6 +51,13 @@ func (a *App) announce(ctx context.Context, out io.Writer) {
 		fmt.Fprintf(out, "platform   MySQL, %s; interviews come from there, results go there\n", a.mirror.platform.Place)
 	}
 	fmt.Fprintf(out, "engine     %s: %s\n", a.engine.name, a.engine.promise)
+	if a.bridge != nil {
+		does := "turns into jobs"
+		if a.cfg.BridgeShadow {
+			does = "only compares"
+		}
+		fmt.Fprintf(out, "bridge     %s what old programs publish on %s\n", does, redisconn.Redacted(a.cfg.BridgeURL()))
+	}
 	if found := a.checkup(ctx); len(found) > 0 {
 		fmt.Fprintf(out, "doctor     %s; `evalq doctor` tells more\n", doctor.Summary(found))
 	}

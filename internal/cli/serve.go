@@ -17,9 +17,10 @@ func (p *program) serve() *cobra.Command {
 		Long: "Runs until it is told to stop (Ctrl-C or SIGTERM): then it takes no more work, lets running evaluations\n" +
 			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.\n" +
 			"It ends with 2 when a setting has a bad value, and with 1 when a place that it needs is wrong or not to be had:\n" +
-			"--listen, --data-dir, --ledger-url, --redis-url.",
+			"--listen, --data-dir, --ledger-url, --redis-url, --bridge-redis-url.",
 		Example: "  evalq serve --listen 127.0.0.1:8080 --data-dir ./data\n" +
-			"  evalq serve --redis-url redis://:password@redis.example:6379/0",
+			"  evalq serve --redis-url redis://:password@redis.example:6379/0\n" +
+			"  evalq serve --bridge-redis-url redis://platform.example:6379",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, log, err := p.server(cmd)
