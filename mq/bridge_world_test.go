@@ -10,15 +10,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"evalq/internal/evaluation"
 	"evalq/internal/ledger/sqlite"
 	"evalq/internal/redistest"
 	"evalq/tasks"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bridgeWorld is one test's ledger and Redis.
 type bridgeWorld struct {

@@ -82,7 +82,6 @@ type App struct {
 	relay    *relay.Relay
 	worker   *worker.Server
 	bridge   *mq.Bridge
-	others   []interviews // that are not in the ledger
 	board    *dashboard.Handler
 	messages *messages
 	listener net.Listener
@@ -158,7 +157,14 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	return a, a.openHTTP(handlers, x)
 }
 
-func (a *App) bridged() bridged { return bridged{a.ledger.Ledger, a.others} }
+// bridged knows of the platform's interviews too, when its database is known.
+func (a *App) bridged() bridged {
+	b := bridged{Ledger: a.ledger.Ledger}
+	if a.mirror != nil {
+		b.others = append(b.others, a.mirror.platform)
+	}
+	return b
+}
 
 // policyTable is the table with what the settings change in it.
 func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tasks.Kind) tasks.Policy {

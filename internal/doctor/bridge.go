@@ -44,10 +44,10 @@ func (v *visit) channel(c tasks.BridgeChannel, now time.Time) (out []Finding) {
 	}
 	if !c.GapAt.IsZero() && now.Sub(c.GapAt) < recent {
 		out = append(out, warning(fmt.Sprintf("no bridge heard %s for a while, until %s; in all %s of %v together", name, ago(c.GapAt), amount(int(c.Gaps), "gap"), c.Gap().Round(time.Millisecond)),
-			"what was published then is lost, unless another bridge was subscribed: submit the interviews that ended then; submitting again is safe"))
+			"what was published then is lost, unless another bridge was subscribed: `evalq backfill` finds the interviews that ended then"))
 	}
 	if c.Lost > 0 {
-		out = append(out, note(fmt.Sprintf("a bridge that had to stop lost %s from %s", amount(int(c.Lost), "message"), name), "submit the interviews that ended then; submitting again is safe"))
+		out = append(out, note(fmt.Sprintf("a bridge that had to stop lost %s from %s", amount(int(c.Lost), "message"), name), "`evalq backfill` finds the interviews that ended then"))
 	}
 	if c.ShadowMissing > 0 {
 		out = append(out, note(fmt.Sprintf("of %s from %s that were compared, %d had no job", amount(int(c.ShadowFound+c.ShadowMissing), "message"), name, c.ShadowMissing), "see that all programs submit in the new way before the old one is switched off"))

@@ -45,7 +45,7 @@ func TestTheBridgeIsLookedAtChannelByChannel(t *testing.T) {
 	s.Stopped = false
 	count(tasks.BridgeChannel{Gaps: 1, GapMS: 61_000, Lost: 2, ShadowFound: 3, ShadowMissing: 4, SeenAt: now})
 	e := examine(t, s, nil)
-	e.want("bridge", doctor.Warning, "1 gap of 1m1s", "submitting again is safe")
+	e.want("bridge", doctor.Warning, "1 gap of 1m1s", "evalq backfill")
 	found := map[doctor.Level]int{}
 	for _, f := range e.found {
 		if f.Check == "bridge" {

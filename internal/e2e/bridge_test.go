@@ -115,7 +115,9 @@ func TestMessagesOfOldProgramsBecomeOneJobEachWhileTheBridgeIsKilledAndCutOff(t 
 	}
 
 	// What is missing is found by the interviews that have no evaluation.
-	c.fillIn(missing, users)
+	if out, code := run(t, "backfill", "--yes", "--older-than", "0s", "--url", c.api.url); code != 0 {
+		t.Fatalf("backfill ended with %d:\n%s", code, out)
+	}
 	if have = c.keys(); len(have) != 2*reports {
 		t.Fatalf("%d jobs in the end, want %d", len(have), 2*reports)
 	}
@@ -166,20 +168,5 @@ func (c *cluster) keys() map[string]bool {
 		if cursor, _ = page["next"].(string); cursor == "" {
 			return seen
 		}
-	}
-}
-
-// fillIn submits what was lost.
-func (c *cluster) fillIn(missing []int, users int) {
-	c.t.Helper()
-	var all []map[string]any
-	for _, n := range missing {
-		kind, user, report := messageNo(n, users)
-		all = append(all, map[string]any{"kind": kind, "user_id": user, "report_id": report, "priority": "low", "passive": true})
-	}
-	for len(all) > 0 {
-		n := min(len(all), 1000)
-		c.api.call("POST", "/v1/evaluations:batch", map[string]any{"requests": all[:n]}, 200)
-		all = all[n:]
 	}
 }

@@ -375,7 +375,7 @@ func TestAClientForLaterConnectsToNothingAndRefusesABadURL(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	server.Stop()
-	c, err := Client(server.URL, &Config{ClientName: "later"})
+	c, err := New(server.URL, &Config{ClientName: "later"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -384,10 +384,10 @@ func TestAClientForLaterConnectsToNothingAndRefusesABadURL(t *testing.T) {
 	if got, err := c.ClientGetName(t.Context()).Result(); err != nil || got != "later" {
 		t.Errorf("it is called %q, %v", got, err)
 	}
-	if _, err := Client("redis://:pass#word@host", nil); err == nil || strings.Contains(err.Error(), "pass#") {
+	if _, err := New("redis://:pass#word@host", nil); err == nil || strings.Contains(err.Error(), "pass#") {
 		t.Errorf("a bad URL: %v", err)
 	}
-	if _, err := Client(server.URL, &Config{PoolSize: -1}); err == nil {
+	if _, err := New(server.URL, &Config{PoolSize: -1}); err == nil {
 		t.Error("a bad setting went unnoticed")
 	}
 }
