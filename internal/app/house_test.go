@@ -198,7 +198,9 @@ func TestNothingIsRemovedCopiedOrSubmittedThatCannotBeAudited(t *testing.T) {
 	_, _, err3 := h.Backup(t.Context(), "ann")
 	_, err4 := h.Backfill(t.Context(), tasks.Backfill{DryRun: true}, "ann")
 	_, err5 := h.Backfill(t.Context(), tasks.Backfill{}, "ann")
-	for _, err := range []error{err1, err2, err3, err4, err5} {
+	_, err6 := h.Replay(t.Context(), 1, 0, 0, "ann") // without a quarantine, too
+	err7 := h.Discard(t.Context(), 1, "ann")
+	for _, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
 		if !errors.Is(err, tasks.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
