@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,6 +21,7 @@ type listener struct {
 	confirmed map[string]bool
 	away      time.Duration // what the ledger is told at the first subscription
 	since     time.Time     // when the connection was lost; zero before the first
+	silent    atomic.Int64  // since when one had been silent that was cut, in ns; else 0
 	began     time.Time     // of the newest subscription
 	pause     time.Duration // before the next try
 	broken    reminder
@@ -131,8 +133,12 @@ func (l *listener) subscribed() {
 
 // lost notes that the connection has broken, and waits before the next try.
 func (l *listener) lost(ctx context.Context, err error) {
+	silent := l.silent.Swap(0)
 	if l.health.isSubscribed() {
 		l.since = time.Now()
+		if silent != 0 { // it was lost before anybody noticed
+			l.since = time.Unix(0, silent)
+		}
 		if time.Since(l.began) > time.Second { // else it would go round and round
 			l.pause = 0
 		}
@@ -176,6 +182,7 @@ func (l *listener) guard(ctx context.Context, ended <-chan struct{}) {
 		case <-tick.C:
 			switch quiet := l.line.silence(time.Now()); {
 			case quiet > l.times.dead:
+				l.silent.Store(time.Now().Add(-quiet).UnixNano())
 				l.line.cut()
 			case quiet > l.times.ping && l.health.isSubscribed():
 				ping, cancel := context.WithTimeout(ctx, l.times.ping)
