@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"evalq/client"
+	"evalq/internal/ledger"
 	"evalq/internal/sandbox"
 	"evalq/mq"
 )
@@ -138,6 +140,70 @@ func (w *world) openMessages(ctx context.Context, c AcceptConfig) error {
 	}
 	w.later(inLedger.Close)
 	w.addQueue("RedisQueue.Publish to the ledger over HTTP, SQLite", inLedger)
+	return w.addBridge(ctx, rdb, l)
+}
+
+// onTheBridge is how many messages may be on their way: well below what a bridge
+// keeps in memory, so that none is lost.
+const onTheBridge = 5000
+
+// addBridge adds what a bridge takes in: messages count when they are jobs in the
+// ledger, each committed. A call's time is that of its PUBLISH alone.
+func (w *world) addBridge(ctx context.Context, rdb *redis.Client, l *ledger.Ledger) error {
+	const prefix = "bridge:"
+	bridge, err := mq.NewBridge(rdb, l, &mq.BridgeConfig{Prefixes: []string{prefix}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- bridge.Run(running) }()
+	w.later(func() error { stop(); return <-ended })
+	if err := until(ctx, func() bool { return bridge.Ready(ctx) == nil }); err != nil {
+		return fmt.Errorf("the bridge did not subscribe: %w", err)
+	}
+	var sent atomic.Int64
+	arrived := func() (n int64) {
+		for _, c := range bridge.Stats() {
+			n += c.Submitted + c.Existing + c.Quarantined + c.Unkept
+		}
+		return n
+	}
+	each := func(ctx context.Context, caller, _ int) error {
+		if sent.Load()-arrived() > onTheBridge {
+			if err := until(ctx, func() bool { return sent.Load()-arrived() < onTheBridge/2 }); err != nil {
+				return err
+			}
+		}
+		sent.Add(1)
+		return rdb.Publish(ctx, prefix+"evaluation_report", wire(int64(caller+1), w.reports.Add(1))).Err()
+	}
+	w.contenders = append(w.contenders, contender{"PUBLISH, over the bridge into the ledger, SQLite", func(ctx context.Context, callers int, length time.Duration) (sample, error) {
+		start := time.Now()
+		s, err := load(ctx, callers, length, each)
+		if err == nil {
+			err = until(ctx, func() bool { return arrived() == sent.Load() })
+		}
+		s.seconds = time.Since(start).Seconds()
+		return s, err
+	}})
+	return nil
+}
+
+// until asks each millisecond, for up to a minute.
+func until(ctx context.Context, holds func() bool) error {
+	limit, again := time.NewTimer(time.Minute), time.NewTicker(time.Millisecond)
+	defer limit.Stop()
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			return errors.New("a minute was not enough")
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	return nil
 }
 

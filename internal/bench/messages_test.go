@@ -18,7 +18,7 @@ func TestMessagesMeasuresEachWayToPublish(t *testing.T) {
 			t.Errorf("a row makes no sense: %+v", r)
 		}
 	}
-	if len(names) != 3 || len(rows) != 3 {
+	if len(names) != 4 || len(rows) != 4 {
 		t.Errorf("the rows are of %v", names)
 	}
 }
