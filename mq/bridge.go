@@ -128,6 +128,9 @@ const bridgeName = "bridge"
 // away, messages are kept in memory and tried again without end. Pub/Sub itself
 // loses what is published while nobody is subscribed; a bridge counts the times in
 // which it was not, as far as it can know.
+//
+// `evalq serve --roles bridge` runs one, and so does package server with the role
+// bridge; both bring evalq's ledger along.
 type Bridge struct {
 	cfg      BridgeConfig
 	ledger   BridgeLedger
