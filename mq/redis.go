@@ -15,10 +15,6 @@ import (
 	"evalq/tasks"
 )
 
-// queueName is the queue of Asynq that messages wait in. It is none of those that
-// evalq's workers take tasks from.
-const queueName tasks.Priority = "mq"
-
 // headerPublished is the header of a task that says when its message was
 // published, in milliseconds since 1970.
 const headerPublished = "evalq-mq-published"
@@ -65,7 +61,7 @@ func NewRedisQueueIn(ns tasks.Namespace, client *redis.Client) *RedisQueue {
 }
 
 func newRedis(rdb *redis.Client, ns tasks.Namespace, r rules) *RedisQueue {
-	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(queueName), closing: make(chan struct{}), finished: map[string]time.Time{}}
+	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(tasks.Messages), closing: make(chan struct{}), finished: map[string]time.Time{}}
 	q.watch = watch{every: lonelyEvery, look: q.tellLonely}
 	if rdb != nil {
 		// A copy that shares the connections, and heeds a context's end while it

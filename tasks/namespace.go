@@ -7,6 +7,10 @@ import "strings"
 // empty one adds nothing.
 type Namespace string
 
+// Messages is the queue in which package mq keeps messages. It is no priority of a
+// job, and evalq's workers take nothing from it.
+const Messages Priority = "mq"
+
 // Queue is the name of a priority's queue in Asynq, such as "staging:default".
 func (n Namespace) Queue(p Priority) string { return n.begin() + string(p) }
 

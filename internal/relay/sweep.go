@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -23,11 +25,12 @@ type Sweeper struct {
 	rdb       redis.UniversalClient
 	inspector *asynq.Inspector
 	queues    map[tasks.Priority]string
+	messages  string // the queue of package mq
 }
 
 // NewSweeper takes the ledger and the client that workers use. It closes neither.
 func NewSweeper(l *ledger.Ledger, rdb redis.UniversalClient, n tasks.Namespace) *Sweeper {
-	s := &Sweeper{ledger: l, rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb), queues: map[tasks.Priority]string{}}
+	s := &Sweeper{ledger: l, rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb), queues: map[tasks.Priority]string{}, messages: n.Queue(tasks.Messages)}
 	for _, p := range tasks.Priorities() {
 		s.queues[p] = n.Queue(p)
 	}
@@ -129,8 +132,16 @@ func (s *Sweeper) drop(dry bool) func(context.Context, []tasks.Job) (int, error)
 // ofUser removes, or counts, every task that is about a user, whichever list it
 // is in: deliveries of jobs that are known, and what plain producers put in.
 func (s *Sweeper) ofUser(ctx context.Context, user int64, dry bool) (int, error) {
+	queues := slices.Collect(maps.Values(s.queues))
+	some, err := s.hasMessages(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if some {
+		queues = append(queues, s.messages)
+	}
 	found := 0
-	for _, queue := range s.queues {
+	for _, queue := range queues {
 		var ids []string
 		err := s.visit(ctx, queue, allLists, func(t *asynq.TaskInfo) {
 			if ledger.Names(t.ID, t.Payload, user) {
@@ -147,6 +158,20 @@ func (s *Sweeper) ofUser(ctx context.Context, user int64, dry bool) (int, error)
 		}
 	}
 	return found, nil
+}
+
+// hasMessages spares who has none the sight of one more queue: to look into a queue
+// names it to Asynq's inspectors.
+func (s *Sweeper) hasMessages(ctx context.Context) (bool, error) {
+	var keys []string
+	for _, l := range allLists {
+		keys = append(keys, "asynq:{"+s.messages+"}:"+l.key)
+	}
+	n, err := s.rdb.Exists(ctx, keys...).Result()
+	if err != nil {
+		return false, fmt.Errorf("relay: look for messages: %w: %w", ErrRedis, err)
+	}
+	return n > 0, nil
 }
 
 // removeChunk bounds how many tasks one command block takes out: each is looked

@@ -83,8 +83,11 @@ func TestAnErasedUserIsInNoKeyOfRedis(t *testing.T) {
 	w := newWorld(t)
 	w.run(usual)
 	w.populate()
+	for user := int64(7); user <= 8; user++ {
+		w.produce(fmt.Sprintf("message%d", user), user, asynq.Queue("mq"))
+	}
 	s := NewSweeper(w.ledger.Ledger, w.rdb, "")
-	const all = 7 // four jobs and three tasks that no ledger knows
+	const all = 8 // four jobs, three tasks that no ledger knows, and a message
 	before := w.everything()
 	if n := strings.Count(before, `"user_id":7`); n != all {
 		t.Fatalf("before, %d tasks are about the user:\n%s", n, before)
