@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"sync"
 
 	"evalq/client"
@@ -28,9 +29,12 @@ var global struct {
 }
 
 // InitMessageQueue sets the queue that GetMessageQueue, the two helpers and
-// StartConsumer use. One that was set before is replaced and not closed; nil leaves
-// none.
+// StartConsumer use. One that was set before is replaced and not closed; nil, or a
+// nil pointer, leaves none.
 func InitMessageQueue(mq MessageQueue) {
+	if v := reflect.ValueOf(mq); v.Kind() == reflect.Pointer && v.IsNil() {
+		mq = nil
+	}
 	global.mu.Lock()
 	defer global.mu.Unlock()
 	global.queue = mq

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ const (
 	returnGrace = 5 * time.Second
 	// longestPause bounds the pause between two tries.
 	longestPause = 5 * time.Minute
-	// transientFor bounds how long errors of others are put up with.
+	// transientFor bounds how long errors of others are put up with, from the first.
 	transientFor = 24 * time.Hour
 	// stuckAfter is when a handler that ignores the end of its context is told of.
 	stuckAfter = time.Minute
@@ -54,9 +55,11 @@ func defaultRules() rules {
 	}
 }
 
-// errHandBack is the cause of a handler's context that ends because its
-// subscription does.
-var errHandBack = errors.New("the subscription has ended")
+// Causes of the end of a handler's context.
+var (
+	errHandBack  = errors.New("the subscription has ended")
+	errCancelled = errors.New("an operator has cancelled it; run it to have it handled again")
+)
 
 // fate is what becomes of a message.
 type fate int
@@ -77,9 +80,9 @@ type verdict struct {
 }
 
 // judge decides what an error means for a message that has failed so many times
-// before and was published so long ago. It calls methods of the error, which are
-// not ours, so they are guarded.
-func (r rules) judge(ctx context.Context, err error, failures int, age time.Duration) (v verdict) {
+// before and met its first transient error at since, if it has. It calls methods of
+// the error, which are not ours, so they are guarded.
+func (r rules) judge(ctx context.Context, err error, failures int, since time.Time) (v verdict) {
 	if err == nil {
 		return verdict{fate: done}
 	}
@@ -88,15 +91,18 @@ func (r rules) judge(ctx context.Context, err error, failures int, age time.Dura
 			v = r.charge(errors.New("the handler's error panicked when it was looked at"), failures, 0)
 		}
 	}()
-	if context.Cause(ctx) == errHandBack {
+	switch context.Cause(ctx) {
+	case errHandBack:
 		return verdict{fate: back, err: errHandBack}
+	case errCancelled:
+		return verdict{fate: buried, err: errCancelled}
 	}
-	text := &failure{text: err.Error(), err: err}
+	text := &failure{text: clip(err.Error()), err: err}
 	class, wait := tasks.ClassOf(err), tasks.RetryAfter(err)
 	switch {
 	case class.Permanent():
 		return verdict{fate: buried, charged: true, err: text}
-	case class.Transient() && age < transientFor:
+	case class.Transient() && (since.IsZero() || time.Since(since) < transientFor):
 		return verdict{fate: later, pause: max(wait, r.pauseAfter(failures)), err: text}
 	}
 	return r.charge(text, failures, wait)
@@ -126,6 +132,13 @@ func (r rules) pauseAfter(failures int) time.Duration {
 type failure struct {
 	text string
 	err  error
+}
+
+// clip makes a text fit to be stored in Asynq's message, which takes UTF-8 and
+// nothing else, and goes over the network at each move.
+func clip(text string) string {
+	const most = 2000
+	return strings.ToValidUTF8(text[:min(len(text), most)], "\uFFFD")
 }
 
 func (f *failure) Error() string { return f.text }

@@ -14,8 +14,10 @@ import (
 var ErrFull = errors.New("the buffer is full")
 
 // InMemoryQueue keeps messages in this process, for tests and for development: what
-// it holds ends with the process. It is safe for concurrent use.
+// it holds ends with the process. It is safe for concurrent use, and the zero value
+// is a queue for 100 messages.
 type InMemoryQueue struct {
+	once   sync.Once
 	rules  rules
 	buffer int
 	watch  watch
@@ -35,7 +37,7 @@ type InMemoryQueue struct {
 type letter struct {
 	kind      MessageType
 	payload   []byte
-	published time.Time
+	transient time.Time // of the first transient error
 	failures  int
 	due       time.Time
 	err       error
@@ -46,23 +48,33 @@ type letter struct {
 func NewInMemoryQueue(bufferSize int) *InMemoryQueue { return newMemory(bufferSize, defaultRules()) }
 
 func newMemory(buffer int, r rules) *InMemoryQueue {
-	if buffer < 1 {
-		buffer = defaultBuffer
-	}
-	q := &InMemoryQueue{rules: r, buffer: buffer, changed: make(chan struct{}), closing: make(chan struct{})}
-	q.watch = watch{every: lonelyEvery, look: q.tellLonely}
+	q := &InMemoryQueue{}
+	q.setUp(buffer, r)
 	return q
+}
+
+// setUp does nothing the second time.
+func (q *InMemoryQueue) setUp(buffer int, r rules) {
+	q.once.Do(func() {
+		if buffer < 1 {
+			buffer = defaultBuffer
+		}
+		q.rules, q.buffer = r, buffer
+		q.changed, q.closing = make(chan struct{}), make(chan struct{})
+		q.watch.every, q.watch.look = lonelyEvery, q.tellLonely
+	})
 }
 
 // Publish stores the message for a handler in this process. While the buffer is
 // full it waits, until ctx ends or 10 s have passed: then it is ErrFull. ErrClosed
 // after Close.
 func (q *InMemoryQueue) Publish(ctx context.Context, message *Message) error {
+	q.setUp(0, defaultRules())
 	payload, err := message.encode()
 	if err != nil {
 		return fmt.Errorf("mq: publish: %w", err)
 	}
-	if err := q.put(ctx, &letter{kind: message.Type, payload: payload, published: time.Now()}); err != nil {
+	if err := q.put(ctx, &letter{kind: message.Type, payload: payload}); err != nil {
 		return fmt.Errorf("mq: publish %q: %w", message.Type, err)
 	}
 	q.watch.published()
@@ -110,6 +122,7 @@ func (q *InMemoryQueue) Subscribe(ctx context.Context, handler MessageHandler) e
 	if handler == nil {
 		return fmt.Errorf("mq: subscribe: %w", invalid(errors.New("the handler is nil")))
 	}
+	q.setUp(0, defaultRules())
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
@@ -181,7 +194,7 @@ func (q *InMemoryQueue) try(ctx context.Context, l *letter, handler MessageHandl
 	if err == nil {
 		err = q.rules.call(ctx, handler, m)
 	}
-	return q.rules.judge(ctx, err, l.failures, time.Since(l.published))
+	return q.rules.judge(ctx, err, l.failures, l.transient)
 }
 
 // take waits for a message that is due. It is nil when ctx has ended, or when the
@@ -241,6 +254,9 @@ func (q *InMemoryQueue) settle(l *letter, v verdict) {
 	case back:
 		q.ready = slices.Insert(q.ready, 0, l)
 	case later:
+		if !v.charged && l.transient.IsZero() {
+			l.transient = time.Now()
+		}
 		l.due = time.Now().Add(v.pause)
 		q.waiting = append(q.waiting, l)
 	case buried:
@@ -255,6 +271,7 @@ func (q *InMemoryQueue) settle(l *letter, v verdict) {
 // Close ends all Subscribe calls, lets their handlers deal with what is ready, for
 // up to 20 s, and waits for them. What is left after that, Left gives back.
 func (q *InMemoryQueue) Close() error {
+	q.setUp(0, defaultRules())
 	q.mu.Lock()
 	if !q.closed {
 		q.closed = true

@@ -33,6 +33,7 @@ const (
 // to evalq's ledger instead. It is safe for concurrent use.
 type RedisQueue struct {
 	rdb       *redis.Client
+	prompt    *redis.Client // shares its connections, and heeds a context's end while it waits for an answer
 	rules     rules
 	name      string
 	client    *client.Client // of this queue; nil means that of UseClient
@@ -40,11 +41,11 @@ type RedisQueue struct {
 	inspector *asynq.Inspector
 	watch     watch
 	closing   chan struct{}
+	hands     hands
 
-	mu       sync.Mutex
-	closed   bool
-	subs     sync.WaitGroup
-	finished map[string]time.Time // tasks that were handled here, whether or not Asynq knows
+	mu     sync.Mutex
+	closed bool
+	subs   sync.WaitGroup
 }
 
 var errNilRedis = errors.New("the Redis client is nil: give NewRedisQueue a *redis.Client")
@@ -61,15 +62,13 @@ func NewRedisQueueIn(ns tasks.Namespace, client *redis.Client) *RedisQueue {
 }
 
 func newRedis(rdb *redis.Client, ns tasks.Namespace, r rules) *RedisQueue {
-	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(tasks.Messages), closing: make(chan struct{}), finished: map[string]time.Time{}}
+	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(tasks.Messages), closing: make(chan struct{})}
 	q.watch = watch{every: lonelyEvery, look: q.tellLonely}
 	if rdb != nil {
-		// A copy that shares the connections, and heeds a context's end while it
-		// waits for an answer.
-		prompt := rdb.WithTimeout(rdb.Options().ReadTimeout)
-		prompt.Options().ContextTimeoutEnabled = true
-		q.tasks = asynq.NewClientFromRedisClient(prompt)
-		q.inspector = asynq.NewInspectorFromRedisClient(prompt)
+		q.prompt = rdb.WithTimeout(rdb.Options().ReadTimeout)
+		q.prompt.Options().ContextTimeoutEnabled = true
+		q.tasks = asynq.NewClientFromRedisClient(q.prompt)
+		q.inspector = asynq.NewInspectorFromRedisClient(q.prompt)
 	}
 	return q
 }
@@ -203,7 +202,9 @@ func (q *RedisQueue) Close() error {
 	q.mu.Lock()
 	if !q.closed {
 		q.closed = true
-		close(q.closing)
+		if q.closing != nil { // it is in a queue that nobody made with NewRedisQueue
+			close(q.closing)
+		}
 	}
 	q.mu.Unlock()
 	q.watch.close()
@@ -219,7 +220,7 @@ func (q *RedisQueue) Ready(ctx context.Context) error {
 	}
 	prefix := "asynq:{" + q.name + "}:"
 	var pending, retrying *redis.IntCmd
-	if _, err := q.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	if _, err := q.prompt.Pipelined(ctx, func(p redis.Pipeliner) error {
 		pending, retrying = p.LLen(ctx, prefix+"pending"), p.ZCard(ctx, prefix+"retry")
 		return nil
 	}); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,7 @@ type subscription struct {
 	rdb     *redis.Client // its own
 	handler MessageHandler
 	crew    *crew
+	slots   chan struct{} // as many handlers run at once
 }
 
 // consume runs an Asynq server of its own until ctx ends or the queue closes.
@@ -30,30 +30,60 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 	// the caller's.
 	options := *q.rdb.Options()
 	options.PushNotificationProcessor = nil // each client has one of its own
+	options.ContextTimeoutEnabled = true
 	rdb := redis.NewClient(&options)
 	defer rdb.Close()
-	s := &subscription{q: q, rdb: rdb, handler: handler, crew: newCrew(ctx)}
+	s := &subscription{q: q, rdb: rdb, handler: handler, crew: newCrew(ctx), slots: make(chan struct{}, q.rules.concurrency)}
 	fetching, stopFetching := context.WithCancel(context.Background())
 	defer stopFetching()
-	srv := asynq.NewServerFromRedisClient(redisconn.Patient(rdb, fetching), s.config())
+	srv := asynq.NewServerFromRedisClient(deaf{redisconn.Patient(rdb, fetching)}, s.config())
 	if err := srv.Start(asynq.HandlerFunc(s.process)); err != nil {
 		return err
 	}
-	var watching sync.WaitGroup
-	watching.Go(func() { (&lookout{rdb: rdb, name: q.name, log: q.rules.log}).run(fetching) })
+	working, stopWorking := context.WithCancel(context.Background())
+	defer stopWorking()
+	var beside sync.WaitGroup
+	beside.Go(func() { (&lookout{rdb: rdb, name: q.name, hands: &q.hands, log: q.rules.log}).run(working) })
+	beside.Go(func() { s.obey(working) })
 	select {
 	case <-ctx.Done():
 	case <-q.closing:
 	}
 	stopFetching()
-	watching.Wait()
 	srv.Stop()
 	err := s.crew.end(q.rules.drain)
+	stopWorking()
+	beside.Wait()
 	srv.Shutdown()
 	if err == nil {
 		err = ctx.Err()
 	}
 	return err
+}
+
+// deaf is a client whose Asynq server does not hear that a task is cancelled: it
+// would try the task again beside the handler that still runs. See obey.
+type deaf struct{ redis.UniversalClient }
+
+func (d deaf) Subscribe(ctx context.Context, _ ...string) *redis.PubSub {
+	return d.UniversalClient.Subscribe(ctx, "evalq:mq:silence")
+}
+
+// obey ends the contexts of handlers whose messages are cancelled in Asynqmon.
+func (s *subscription) obey(ctx context.Context) {
+	heard := s.rdb.Subscribe(ctx, "asynq:cancel")
+	defer heard.Close()
+	for {
+		select {
+		case m, ok := <-heard.Channel():
+			if !ok {
+				return
+			}
+			s.q.hands.cancel(m.Payload)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *subscription) config() asynq.Config {
@@ -62,7 +92,7 @@ func (s *subscription) config() asynq.Config {
 		Queues:                   map[string]int{s.q.name: 1},
 		TaskCheckInterval:        20 * time.Millisecond,
 		DelayedTaskCheckInterval: 500 * time.Millisecond,
-		ShutdownTimeout:          time.Second, // ours has run by then
+		ShutdownTimeout:          returnGrace, // for the notes of handlers that have returned
 		Logger:                   carrierLog{s.q.rules.log},
 		LogLevel:                 asynq.InfoLevel,
 		// A panic in a hook would end the process; these look at nothing but a
@@ -92,78 +122,77 @@ type grave struct{ verdict }
 func (g *grave) Error() string        { return g.err.Error() }
 func (g *grave) Is(target error) bool { return target == asynq.SkipRetry }
 
+// busyPause is the pause of a message that comes again while it is handled here.
+const busyPause = 5 * time.Second
+
 // process is one arrival of a message. Its context is not the handler's: Asynq
-// ends it for reasons of its own, and would free a slot whose handler still runs.
+// ends it for reasons of its own, such as a Redis that was away, and then frees a
+// slot whose handler still runs. So the slots are ours.
 func (s *subscription) process(ctx context.Context, t *asynq.Task) error {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-s.crew.ctx.Done():
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // Asynq has dealt with it
+	}
 	if !s.crew.enter() {
 		return &again{verdict{err: errHandBack}}
 	}
 	defer s.crew.leave()
 	id, _ := asynq.GetTaskID(ctx)
-	if s.q.wasHandled(id) {
+	run, cancel := context.WithCancelCause(s.crew.ctx)
+	defer cancel(nil)
+	switch s.q.hands.take(id, cancel) {
+	case isDone:
 		return nil
+	case isHeld:
+		return &again{verdict{pause: busyPause, err: errors.New("it came again while it was being handled")}}
 	}
-	failures, _ := asynq.GetRetryCount(ctx)
-	v := s.try(id, failures, t)
+	defer s.q.hands.drop(id)
+	retried, _ := asynq.GetRetryCount(ctx)
+	v := s.try(ctx, run, id, retried, t)
 	switch v.fate {
 	case done:
-		s.q.handled(id)
+		// Ids of other programs may name another message the next time.
+		if _, ours := t.Headers()[headerPublished]; ours {
+			s.q.hands.finish(id)
+		}
 		return nil
 	case buried:
-		s.q.rules.log.Error("a message was set aside", "type", t.Type(), "task_id", id, "failures", failures+1, "class", classOf(v.err))
+		s.q.rules.log.Error("a message was set aside", "type", t.Type(), "task_id", id, "class", classOf(v.err))
+		s.note(id, fieldSpent, retried, fieldLosses, 0, fieldTransient, 0)
 		return &grave{v}
 	}
 	return &again{v}
 }
 
-func (s *subscription) try(id string, failures int, t *asynq.Task) verdict {
-	if n := s.q.losses(s.rdb, id); n >= s.q.rules.attempts {
-		return verdict{fate: buried, err: fmt.Errorf("%d processes died with it", n)}
+func (s *subscription) try(ctx, run context.Context, id string, retried int, t *asynq.Task) verdict {
+	past := s.past(id)
+	failures := max(0, retried-past.spent)
+	r := s.q.rules
+	switch {
+	case past.losses >= r.attempts:
+		return verdict{fate: buried, err: fmt.Errorf("%d processes died with it", past.losses)}
+	case failures >= r.attempts: // Asynq itself has counted
+		return verdict{fate: buried, err: fmt.Errorf("%d tries did not come to an end", failures)}
 	}
 	m, err := decode(MessageType(t.Type()), t.Payload())
 	if err != nil {
 		return verdict{fate: buried, err: err}
 	}
-	err = s.q.rules.call(s.crew.ctx, s.handler, m)
-	return s.q.rules.judge(s.crew.ctx, err, failures, age(t))
-}
-
-// age is how long ago the message was published. One that another program has put
-// there does not say.
-func age(t *asynq.Task) time.Duration {
-	at, err := strconv.ParseInt(t.Headers()[headerPublished], 10, 64)
-	if err != nil {
-		return 0
+	if end, ok := ctx.Deadline(); ok {
+		// Other programs may have set a deadline, at which Asynq tries it again.
+		r.timeout = min(r.timeout, time.Until(end)*9/10)
 	}
-	return time.Since(time.UnixMilli(at))
-}
-
-// A message that was handled while Redis was away comes again, because Asynq
-// cannot note its end. For a day it is known here.
-const (
-	handledFor  = 24 * time.Hour
-	handledMost = 100_000
-)
-
-func (q *RedisQueue) wasHandled(id string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	_, ok := q.finished[id]
-	return ok
-}
-
-func (q *RedisQueue) handled(id string) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	if len(q.finished) >= handledMost {
-		for k, at := range q.finished {
-			if len(q.finished) >= handledMost/2 || now.Sub(at) > handledFor {
-				delete(q.finished, k)
-			}
-		}
+	err = r.call(run, s.handler, m)
+	v := r.judge(run, err, failures, past.transient)
+	if v.fate == later && !v.charged && past.transient.IsZero() {
+		s.note(id, fieldTransient, time.Now().UnixMilli())
 	}
-	q.finished[id] = now
+	return v
 }
 
 // carrierLog passes Asynq's own log on, a level lower.
