@@ -134,17 +134,22 @@ func TestD05ARateLimitIsWaitedOutAndWhatNeverWorksIsSetAside(t *testing.T) {
 func TestD06AStopLetsAnEvaluationFinish(t *testing.T) {
 	t.Parallel()
 	_, s := onRedisAlone(t)
-	finish := make(chan struct{})
-	s.fail = func(call) error { <-finish; return nil }
-	stop := consume(t)
+	consumer, sigterm := context.WithCancel(t.Context())
+	began := make(chan struct{})
+	mq.SetEvaluationService(func(ctx context.Context, _ uint, _ uint64) error {
+		close(began)
+		<-consumer.Done()
+		return ctx.Err()
+	}, s.evaluate("topic"))
+	ended := make(chan error, 1)
+	go func() { ended <- mq.StartConsumer(consumer) }()
 	must(t, mq.PublishEvaluationReport(t.Context(), 7, 1))
-	s.next(t)
-	stopped := make(chan error, 1)
-	go func() { stopped <- stop() }()
-	close(finish)
-	if err := receive(t, "the end of the consumer", stopped); !errors.Is(err, context.Canceled) {
+	receive(t, "the evaluation", began)
+	sigterm()
+	if err := receive(t, "the end of the consumer", ended); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	s.use()
 	consume(t)
 	s.none(t)
 }

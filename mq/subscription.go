@@ -50,7 +50,7 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 	case <-q.closing:
 	}
 	stopFetching()
-	srv.Stop()
+	beside.Go(srv.Stop) // a fetch may be under way that Redis does not answer
 	err := s.crew.end(q.rules.drain)
 	stopWorking()
 	beside.Wait()

@@ -363,29 +363,30 @@ func endsWithClose(t *testing.T, open Open) {
 func mayFinish(t *testing.T, open Open) {
 	q := open(t, quick())()
 	c := newTally()
-	began, finish := make(chan struct{}), make(chan struct{})
+	began := make(chan struct{})
 	var finished atomic.Bool
-	stop := subscribe(t, q, func(ctx context.Context, m *mq.Message) error {
-		close(began)
-		<-finish
-		if ctx.Err() != nil {
-			t.Error("the handler's context ended with its subscription's")
-		}
-		c.add(number(m))
-		finished.Store(true)
-		return nil
-	})
-	publish(t, q, other(1))
-	wait(t, "the handler", began)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	ended := make(chan struct{})
 	go func() {
-		_ = stop()
+		defer close(ended)
+		_ = q.Subscribe(ctx, func(inner context.Context, m *mq.Message) error {
+			close(began)
+			<-ctx.Done()
+			if inner.Err() != nil {
+				t.Error("the handler's context ended with its subscription's")
+			}
+			c.add(number(m))
+			finished.Store(true)
+			return nil
+		})
 		if !finished.Load() {
 			t.Error("Subscribe returned before its handler")
 		}
-		close(ended)
 	}()
-	close(finish)
+	publish(t, q, other(1))
+	wait(t, "the handler", began)
+	cancel()
 	wait(t, "the end of Subscribe", ended)
 	subscribe(t, q, func(_ context.Context, m *mq.Message) error { c.add(number(m)); return nil })
 	c.flush(t, q, 2)
