@@ -98,8 +98,9 @@ type past struct {
 
 func (s *subscription) key(id string) string { return "asynq:{" + s.q.name + "}:t:" + id }
 
-// past is empty when Redis is away: then the message is handled.
-func (s *subscription) past(id string) (p past) {
+// past is of a message that Asynq counts so many failures of. When Redis is away
+// there are none: then the message is handled.
+func (s *subscription) past(id string, retried int) (p past) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
 	var fields struct {
@@ -108,7 +109,7 @@ func (s *subscription) past(id string) (p past) {
 		Transient int64 `redis:"evalq_mq_transient"`
 	}
 	if err := s.rdb.HMGet(ctx, s.key(id), fieldLosses, fieldSpent, fieldTransient).Scan(&fields); err != nil {
-		return past{}
+		return past{spent: retried}
 	}
 	p = past{losses: fields.Losses, spent: fields.Spent}
 	if fields.Transient > 0 {

@@ -66,7 +66,8 @@ type MessageQueue interface {
 	// handed back to whoever subscribes next. Each message goes to one handler,
 	// also when many have subscribed.
 	Subscribe(ctx context.Context, handler MessageHandler) error
-	// Close ends all Subscribe calls and waits for them. It may be called again.
+	// Close ends all Subscribe calls and waits for them. It may be called again. A
+	// handler that calls it waits for itself until the handlers' time is over.
 	Close() error
 }
 

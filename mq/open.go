@@ -103,7 +103,8 @@ func (cfg *Config) rules() (c Config, r rules, err error) {
 // client of evalq, the two evaluation types go to the ledger as they always do then,
 // other types wait for Redis to come back, within the 10 s of a Publish, and a
 // consumer starts when it does. Without a client messages are kept in memory, and
-// end with the process. The log says at the level of an error which it is.
+// end with the process. The log says at the level of an error which it is. A Redis
+// that answers and refuses, such as for a wrong password, is an error with each kind.
 func Open(ctx context.Context, cfg *Config) (MessageQueue, error) {
 	c, r, err := cfg.rules()
 	if err != nil {
@@ -128,11 +129,14 @@ func Open(ctx context.Context, cfg *Config) (MessageQueue, error) {
 	answer, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	down := rdb.Ping(answer).Err()
+	var refused redis.Error
 	switch {
-	case down == nil:
+	case down == nil, redis.HasErrorPrefix(down, "LOADING"): // it is reading its data
 		return out, nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("mq: open: %w", context.Cause(ctx))
+	case errors.As(down, &refused):
+		err = fmt.Errorf("mq: open: redis refuses: %w", down)
 	case c.Kind == KindRedis:
 		err = fmt.Errorf("mq: open: redis does not answer: %w", down)
 	case q.ledger() != nil:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"evalq/client"
+	"evalq/internal/redistest"
 	"evalq/mq"
 	"evalq/tasks"
 )
@@ -58,6 +59,18 @@ func TestWithoutRedisAQueueThatHasToBeOnItIsAnError(t *testing.T) {
 	_, err := mq.Open(t.Context(), &mq.Config{Kind: mq.KindRedis, RedisURL: "redis://:hunter2@" + nowhere(t)})
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "redis does not answer") {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+func TestARedisThatRefusesIsAnErrorAndNoReasonToKeepMessagesInMemory(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.WithTCP(), redistest.WithPassword("hunter2"))
+	url := "redis://:wrong@" + server.Client(t).Options().Addr
+	for _, kind := range []string{mq.KindAuto, mq.KindRedis} {
+		q, err := mq.Open(t.Context(), &mq.Config{Kind: kind, RedisURL: url})
+		if err == nil || !strings.Contains(err.Error(), "redis refuses") || strings.Contains(err.Error(), "wrong@") {
+			t.Errorf("%s: %T, %v", kind, q, err)
+		}
 	}
 }
 

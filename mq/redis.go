@@ -165,12 +165,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // Subscribe gives messages to handler, ten at a time unless Open was told another
 // number, until ctx ends or the queue is closed. It blocks also while Redis cannot
 // be reached, says so in the log and in Ready, and goes on when Redis is back. Its
-// connections are its own, so the order in which a program closes the client and
-// the queue does not matter. When it ends, running handlers have 20 s; then their
-// context ends and their messages wait for the next who subscribes.
+// connections are its own, with the client's options and without its hooks, so the
+// order in which a program closes the client and the queue does not matter. When it
+// ends, running handlers have 20 s; then their context ends and their messages wait
+// for the next who subscribes.
 //
 // A message whose process has died is given to another within 20 s, as long as
-// somebody is subscribed; after five such deaths it is set aside.
+// somebody is subscribed; after five such deaths it is set aside. One that is
+// cancelled in Asynqmon is set aside when its handler heeds the end of its context.
+// A run by hand of what was set aside starts a fresh budget.
 func (q *RedisQueue) Subscribe(ctx context.Context, handler MessageHandler) error {
 	switch {
 	case handler == nil:

@@ -170,7 +170,7 @@ func (s *subscription) process(ctx context.Context, t *asynq.Task) error {
 }
 
 func (s *subscription) try(ctx, run context.Context, id string, retried int, t *asynq.Task) verdict {
-	past := s.past(id)
+	past := s.past(id, retried)
 	failures := max(0, retried-past.spent)
 	r := s.q.rules
 	switch {
