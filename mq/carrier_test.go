@@ -112,18 +112,23 @@ func TestAMessageThatAsynqCountedOutIsSetAsideUnseen(t *testing.T) {
 	// the message back, which counts as a failure and not as a loss.
 	lost := asynq.NewServerFromRedisClient(rdb, asynq.Config{
 		Queues: map[string]int{"mq": 1}, LogLevel: asynq.FatalLevel, TaskCheckInterval: time.Millisecond, DelayedTaskCheckInterval: time.Millisecond,
-		RetryDelayFunc: func(int, error, *asynq.Task) time.Duration { return 0 },
+		RetryDelayFunc: func(n int, _ error, _ *asynq.Task) time.Duration {
+			if n == 4 {
+				return time.Hour
+			}
+			return 0
+		},
 	})
-	var times atomic.Int64
-	must(t, lost.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
-		times.Add(1)
-		return asynq.ErrLeaseExpired
-	})))
+	must(t, lost.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return asynq.ErrLeaseExpired })))
+	inspector := asynq.NewInspectorFromRedisClient(rdb)
+	var list []*asynq.TaskInfo
 	eventually(t, "five losses", func() bool {
-		list, err := asynq.NewInspectorFromRedisClient(rdb).ListRetryTasks("mq")
-		return times.Load() >= 5 && err == nil && len(list) == 1 && list[0].Retried >= 5
+		var err error
+		list, err = inspector.ListRetryTasks("mq")
+		return err == nil && len(list) == 1 && list[0].Retried == 5
 	})
 	lost.Shutdown()
+	must(t, inspector.RunTask("mq", list[0].ID))
 	background(t, func(ctx context.Context) error {
 		return q.Subscribe(ctx, func(context.Context, *mq.Message) error {
 			t.Error("it was handled")
@@ -192,7 +197,7 @@ func TestHandlersOfTasksWithAShortDeadlineKeepTheirSlots(t *testing.T) {
 	t.Parallel()
 	_, rdb := startRedis(t)
 	cfg := quick(rdb)
-	cfg.Concurrency = 2
+	cfg.Concurrency, cfg.Attempts = 2, 1000
 	q := opened(t, cfg)
 	var running, most atomic.Int64
 	release := make(chan struct{})
@@ -203,8 +208,7 @@ func TestHandlersOfTasksWithAShortDeadlineKeepTheirSlots(t *testing.T) {
 			defer running.Add(-1)
 			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 			}
-			<-ctx.Done()
-			<-release // what a handler that ignores its context does
+			<-release // and not ctx.Done()
 			handled <- struct{}{}
 			return nil
 		})

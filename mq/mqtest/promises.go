@@ -42,6 +42,8 @@ var promises = []promise{
 	{"a handler that does not finish hands its message back at no cost", handedBack},
 	{"the handler of an ended subscription is not called", endedIsNotCalled},
 	{"close may be called again, and while messages are published", closeAgain},
+	{"a handler may close its queue", closesItself},
+	{"a handler may publish to its queue", publishesItself},
 	{"a closed queue refuses to be subscribed to", closedRefuses},
 	{"nil handlers are refused", nilHandler},
 	{"messages that nobody takes turn readiness red", ready},
