@@ -2,6 +2,7 @@ package mq
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -102,4 +103,35 @@ func TestAMessageThatWasHandledHereIsRemovedWhenAsynqCouldNot(t *testing.T) {
 	if n, err := rdb.Exists(t.Context(), "asynq:{mq}:t:"+id, "asynq:{mq}:lease").Result(); n != 0 || err != nil {
 		t.Errorf("%d keys are left, %v", n, err)
 	}
+}
+
+func TestADeathLongAgoIsALossAndNotAFailure(t *testing.T) {
+	t.Parallel()
+	o, rdb, id := taken(t)
+	q := newRedis(rdb, "", rules{concurrency: 1, attempts: 5, timeout: time.Minute, drain: time.Second, log: o.log})
+	inspector := asynq.NewInspectorFromRedisClient(rdb)
+	found := make(chan string, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- q.Subscribe(ctx, func(context.Context, *Message) error {
+			info, err := inspector.GetTaskInfo("mq", id)
+			if err != nil {
+				found <- err.Error()
+				return nil
+			}
+			found <- fmt.Sprintf("%d failures, %s losses", info.Retried, rdb.HGet(ctx, "asynq:{mq}:t:"+id, fieldLosses).Val())
+			return nil
+		})
+	}()
+	select {
+	case got := <-found:
+		if got != "0 failures, 1 losses" {
+			t.Error(got)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it was not handled")
+	}
+	cancel()
+	<-ended
 }

@@ -61,12 +61,22 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 	return err
 }
 
-// deaf is a client whose Asynq server does not hear that a task is cancelled: it
-// would try the task again beside the handler that still runs. See obey.
+// deaf is a client whose Asynq server hears of nothing that would make it try a
+// task again beside the handler that still runs: not that it is cancelled, see obey,
+// and not that its lease has expired, see lookout.
 type deaf struct{ redis.UniversalClient }
 
 func (d deaf) Subscribe(ctx context.Context, _ ...string) *redis.PubSub {
 	return d.UniversalClient.Subscribe(ctx, "evalq:mq:silence")
+}
+
+func (d deaf) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	if len(keys) == 1 && strings.HasSuffix(keys[0], ":lease") { // the one script that lists leases
+		none := redis.NewCmd(ctx)
+		none.SetVal([]any{})
+		return none
+	}
+	return d.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 }
 
 // obey ends the contexts of handlers whose messages are cancelled in Asynqmon.
