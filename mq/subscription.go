@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -103,7 +102,7 @@ func (s *subscription) config() asynq.Config {
 		TaskCheckInterval:        20 * time.Millisecond,
 		DelayedTaskCheckInterval: 500 * time.Millisecond,
 		ShutdownTimeout:          returnGrace, // for the notes of handlers that have returned
-		Logger:                   carrierLog{s.q.rules.log},
+		Logger:                   redisconn.AsynqLog(s.q.rules.log),
 		LogLevel:                 asynq.InfoLevel,
 		// A panic in a hook would end the process; these look at nothing but a
 		// verdict.
@@ -204,16 +203,3 @@ func (s *subscription) try(ctx, run context.Context, id string, retried int, t *
 	}
 	return v
 }
-
-// carrierLog passes Asynq's own log on, a level lower.
-type carrierLog struct{ log *slog.Logger }
-
-func (l carrierLog) put(level slog.Level, args []any) {
-	l.log.Log(context.Background(), level, "asynq", "detail", strings.TrimSpace(fmt.Sprint(args...)))
-}
-
-func (l carrierLog) Debug(args ...any) { l.put(slog.LevelDebug-4, args) }
-func (l carrierLog) Info(args ...any)  { l.put(slog.LevelDebug, args) }
-func (l carrierLog) Warn(args ...any)  { l.put(slog.LevelInfo, args) }
-func (l carrierLog) Error(args ...any) { l.put(slog.LevelWarn, args) }
-func (l carrierLog) Fatal(args ...any) { l.put(slog.LevelError, args) }

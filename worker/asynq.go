@@ -3,14 +3,12 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -33,7 +31,7 @@ func (s *Server) asynqConfig() asynq.Config {
 		DelayedTaskCheckInterval: time.Second,
 		ShutdownTimeout:          time.Second, // ours has run by then
 		LogLevel:                 asynq.InfoLevel,
-		Logger:                   carrierLog{s.cfg.Logger},
+		Logger:                   redisconn.AsynqLog(s.cfg.Logger),
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) (d time.Duration) {
 			defer s.guard("RetryDelayFunc", func() { d = defaultDelay })
 			var a *again
@@ -67,17 +65,3 @@ func (s *Server) guard(hook string, fallback func()) {
 		fallback()
 	}
 }
-
-// carrierLog passes Asynq's own log on. Its level is lowered by one: what it
-// calls a warning ("retry exhausted") is the daily business of the ledger.
-type carrierLog struct{ log *slog.Logger }
-
-func (l carrierLog) put(level slog.Level, args []any) {
-	l.log.Log(context.Background(), level, "asynq", "detail", strings.TrimSpace(fmt.Sprint(args...)))
-}
-
-func (l carrierLog) Debug(args ...any) { l.put(slog.LevelDebug-4, args) }
-func (l carrierLog) Info(args ...any)  { l.put(slog.LevelDebug, args) }
-func (l carrierLog) Warn(args ...any)  { l.put(slog.LevelInfo, args) }
-func (l carrierLog) Error(args ...any) { l.put(slog.LevelWarn, args) }
-func (l carrierLog) Fatal(args ...any) { l.put(slog.LevelError, args) }
