@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"evalq/internal/config"
 	"evalq/internal/platform/platformtest"
 	"evalq/tasks"
+	"evalq/worker"
 )
 
 const (
@@ -98,6 +100,47 @@ func TestThePlatformsAddressesHaveOneShapeInEveryStateAndStartNothing(t *testing
 	data := read(t, a, evaluationAt+"42&user_id=8", 200)
 	if sentence, _ := data["sentence"].(map[string]any); data["state"] != "dead" || data["score"] != nil || sentence["zh"] == "" || sentence["en"] == "" {
 		t.Errorf("a dead one: %v", data)
+	}
+}
+
+func TestWhatThePlatformsOwnFunctionsReturnIsShownAsItIsAndWithAScore(t *testing.T) {
+	t.Parallel()
+	returns := map[tasks.Kind]string{}
+	handler := func(_ context.Context, job tasks.Job) (json.RawMessage, error) {
+		return json.RawMessage(returns[job.Kind]), nil
+	}
+	a := start(t, settings(t, func(c *config.Config) { c.PlatformEndpoints = true }),
+		Extras{Handlers: map[tasks.Kind]worker.Handler{tasks.KindEvaluationReport: handler, tasks.KindTopicEvaluation: handler}})
+	evaluate := func(report int64, reported, records string) {
+		returns[tasks.KindEvaluationReport], returns[tasks.KindTopicEvaluation] = reported, records
+		for kind := range returns {
+			await(t, a, submit(t, a, ask(kind, 7, report), 202), state("succeeded"))
+		}
+	}
+	evaluate(1, `{"comment":"good","dimensions":[{"dimension_name":"x","evaluation":"y","score":80},{"score":85.5}]}`,
+		`{"records":[{"order":1,"comment":{"score":70}}]}`)
+	if data := read(t, a, evaluationAt+"1", 200); data["comment"] != "good" || data["score"] != json.Number("82.75") || len(data["dimensions"].([]any)) != 2 {
+		t.Errorf("the report: %v", data)
+	}
+	if data := read(t, a, answersAt+"1", 200); data["score"] != json.Number("70") || len(data["records"].([]any)) != 1 {
+		t.Errorf("the answers: %v", data)
+	}
+	_, both := call(t, "GET", a.URL()+"/v1/reports/1?shape=original", "")
+	if result := both["evaluation_report"].(map[string]any)["result"].(map[string]any); result["comment"] != "good" || result["score"] != json.Number("82.75") {
+		t.Errorf("the report by its id: %v", result)
+	}
+	// What cannot be shown in the platform's form is not shown as an empty report.
+	for report, result := range map[int64]string{2: `["a list"]`, 3: `{"verdict":"fine"}`, 4: `{"comment":"","dimensions":null,"records":[]}`, 5: `{"dimensions":"many","records":7}`, 6: `null`} {
+		evaluate(report, result, result)
+		for _, at := range []string{evaluationAt, answersAt} {
+			if data := read(t, a, at+strconv.FormatInt(report, 10), 200); data["state"] != "succeeded" || data["score"] != nil {
+				t.Errorf("%s: %v", result, data)
+			}
+		}
+		status, both := call(t, "GET", a.URL()+"/v1/reports/"+strconv.FormatInt(report, 10)+"?shape=original", "")
+		if shown := both["evaluation_report"].(map[string]any)["result"]; status != 200 || shown != nil {
+			t.Errorf("%s: %d, shown as %v", result, status, shown)
+		}
 	}
 }
 

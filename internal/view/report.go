@@ -142,9 +142,18 @@ func lastResult(ctx context.Context, l Ledger, kind tasks.Kind, user, report int
 	return l.Get(ctx, page.Jobs[0].ID)
 }
 
-// render puts a result into the platform's form. What the answers were is not in
-// a result: it comes from the interview as it is stored now.
+// schemas are those of evalq's own results.
+var schemas = map[tasks.Kind]string{tasks.KindEvaluationReport: evaluation.ReportSchema, tasks.KindTopicEvaluation: evaluation.TopicSchema}
+
+// render puts a result into the platform's form; nil when it cannot be. What the
+// answers were is not in a result: it comes from the interview as it is stored now.
 func render(ctx context.Context, l Ledger, j tasks.Job) (json.RawMessage, error) {
+	var made struct {
+		Schema string `json:"schema"`
+	}
+	if err := json.Unmarshal(j.Result, &made); err != nil || made.Schema != schemas[j.Kind] {
+		return foreign(j.Kind, j.Result), nil
+	}
 	if j.Kind == tasks.KindEvaluationReport {
 		var r evaluation.Report
 		if err := json.Unmarshal(j.Result, &r); err != nil {
