@@ -58,6 +58,26 @@ func TestAMessageIsOnTheWireAsItAlwaysWas(t *testing.T) {
 	}
 }
 
+func TestAHandlerFindsAnIDInOneFormHoweverItWasPublished(t *testing.T) {
+	t.Parallel()
+	q := mq.NewInMemoryQueue(0)
+	for id, want := range map[any]any{
+		"42": 42.0, 42: 42.0, uint64(42): 42.0, 42.0: 42.0, json.Number("42"): 42.0,
+		"9007199254740993": "9007199254740993", uint64(9007199254740992): "9007199254740992",
+	} {
+		given := map[string]any{"user_id": "7", "report_id": id, "trace": "extra"}
+		must(t, q.Publish(t.Context(), &mq.Message{Type: mq.MessageTypeTopicEvaluation, Payload: given}))
+		left := q.Left()
+		if p := left[len(left)-1].Payload; p["user_id"] != 7.0 || p["report_id"] != want || p["trace"] != "extra" {
+			t.Errorf("%T %v arrives as %v", id, id, p)
+		}
+		if given["user_id"] != "7" || given["report_id"] != id {
+			t.Errorf("what was published was changed to %v", given)
+		}
+	}
+	must(t, q.Close())
+}
+
 func TestAProgramThatWasWrittenForTheOriginalRuns(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "platform")

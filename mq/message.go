@@ -28,9 +28,9 @@ const (
 type Message struct {
 	Type MessageType `json:"type"`
 	// Payload of the two evaluation types has the fields user_id and report_id,
-	// numbers or numeric strings. A handler finds numbers below 2^53 as float64, and
-	// larger whole ones, which a float64 would change, as json.Number, or of these
-	// two fields as strings.
+	// which Publish takes as numbers or numeric strings. A handler finds numbers below
+	// 2^53 as float64, and larger whole ones, which a float64 would change, as
+	// json.Number. These two fields are float64 below 2^53, else strings.
 	Payload map[string]interface{} `json:"payload"`
 }
 
@@ -116,20 +116,20 @@ func (m *Message) encode() ([]byte, error) {
 	return body, nil
 }
 
-// withIDs writes large ids as strings, so that a reader knows that no float64 has
-// changed them.
+// withIDs writes ids as the original does, however they were given, and large ones
+// as strings, so that a reader knows that no float64 has changed them.
 func withIDs(payload map[string]any, asked tasks.Payload) map[string]any {
 	user, report := asked.Subject()
-	if max(user, report) < maxExact {
-		return payload
-	}
 	payload = maps.Clone(payload)
-	for field, v := range map[string]int64{"user_id": user, "report_id": report} {
-		if v >= maxExact {
-			payload[field] = strconv.FormatInt(v, 10)
-		}
-	}
+	payload["user_id"], payload["report_id"] = written(user), written(report)
 	return payload
+}
+
+func written(id int64) any {
+	if id < maxExact {
+		return id
+	}
+	return strconv.FormatInt(id, 10)
 }
 
 // marshal is json.Marshal, but for a value whose own method panics.
