@@ -7,8 +7,9 @@ import (
 )
 
 // result is what the pages show of a stored result: the fields of the schemas
-// report/1 and answer-eval/1, and of lists of the latter. What a result does
-// not have stays empty and is not shown; nothing is worked out here.
+// report/1 and answer-eval/1, and of lists of the latter, and those of a report
+// that a platform's own function has made. What a result does not have stays empty
+// and is not shown; nothing is worked out here.
 type result struct {
 	Overall     json.Number    `json:"overall"`
 	Score       json.Number    `json:"score"`
@@ -17,6 +18,7 @@ type result struct {
 	NeedsReview bool           `json:"needs_review"`
 	Language    string         `json:"language"`
 	Summary     string         `json:"summary"`
+	Comment     lines          `json:"comment"` // of a platform's own function, as its dimensions' names
 	Limits      lines          `json:"limits"`
 	Dimensions  []dimension    `json:"dimensions"`
 	Topics      []topic        `json:"topics"`
@@ -36,6 +38,9 @@ type dimension struct {
 	Weight   json.Number `json:"weight"`
 	Assessed bool        `json:"assessed"`
 	Reason   string      `json:"reason"`
+
+	Name       string `json:"dimension_name"`
+	Evaluation string `json:"evaluation"`
 }
 
 type topic struct {
@@ -140,6 +145,18 @@ func evidence(ids []label) string {
 	return " (" + strings.Join(names, ", ") + ")"
 }
 
+// adopt puts what a platform's own function calls otherwise in its place.
+func (r *result) adopt() {
+	if r.Summary == "" {
+		r.Summary = strings.Join(r.Comment, "\n")
+	}
+	for i, d := range r.Dimensions {
+		if d.Key == "" && d.Name != "" {
+			r.Dimensions[i] = dimension{Key: d.Name, Score: d.Score, Assessed: d.Score != "", Reason: d.Evaluation}
+		}
+	}
+}
+
 // readResult gives what can be shown of a stored result, or nil. A field of
 // another form than expected is left out; the page has the stored text as well.
 func readResult(raw json.RawMessage) *result {
@@ -155,6 +172,7 @@ func readResult(raw json.RawMessage) *result {
 	} else if err := json.Unmarshal(raw, r); err != nil && !errors.As(err, &form) {
 		return nil
 	}
+	r.adopt()
 	if r.Overall == "" && r.Score == "" && r.Summary == "" && len(r.Answers) == 0 && len(r.Dimensions) == 0 {
 		return nil
 	}

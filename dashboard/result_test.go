@@ -41,6 +41,9 @@ func TestThePageReadsWhatTheEvaluationStores(t *testing.T) {
 			"<b>63</b>", "answered 3 of 5", "evaluated 4 of 5", "summary-x", "limit-x", "confidence 0.25", "depth", "> 44<", "topic-y", "<b>57</b>", "good-y", "gap-y",
 			"dlg-2", "<b>79</b>", "confidence 0.125", `"flag">empty`, "found-y (dlg-2, dlg-3)",
 		}},
+		{json.RawMessage(`{"comment":"comment-x","dimensions":[{"dimension_name":"axis-x","evaluation":"said-x","score":80},{"dimension_name":"axis-y"}]}`), []string{
+			"comment-x", `"row">axis-x`, "> 80<", "said-x", `class="muted"><th scope="row">axis-y`,
+		}},
 	} {
 		raw, err := json.Marshal(c.stored)
 		if err != nil {
