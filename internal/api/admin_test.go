@@ -213,7 +213,7 @@ func TestTheQuarantineIsListedAndItsEntriesAreTriedAgainOrDiscarded(t *testing.T
 		says   string
 	}{
 		{&tasks.InvalidError{Err: errors.New("user_id: missing")}, 422, "user_id: missing"},
-		{fmt.Errorf("ledger: %w", tasks.ErrNotFound), 404, ""},
+		{fmt.Errorf("ledger: %w", tasks.ErrNotFound), 404, "there is no open entry of this id"},
 		{fmt.Errorf("its sender has to send it again: %w", tasks.ErrConflict), 409, "its sender has to"},
 		{tasks.ErrUnavailable, 503, ""},
 	} {

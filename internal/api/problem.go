@@ -78,6 +78,7 @@ var statuses = []struct {
 	{match: is(tasks.ErrUnavailable), status: http.StatusServiceUnavailable, detail: tasks.ErrUnavailable.Error(), retry: true},
 	{match: isClass(tasks.ClassInterviewMissing), status: http.StatusNotFound, detail: "there is no interview for this report_id"},
 	{match: isMissing, status: http.StatusNotFound},
+	{match: is(errNoEntry), status: http.StatusNotFound, detail: errNoEntry.Error()},
 	{match: is(tasks.ErrNotFound), status: http.StatusNotFound, detail: "there is no such evaluation, interview or report"},
 	{match: is(tasks.ErrConflict), status: http.StatusConflict},
 	{match: isClass(tasks.ClassWrongUser), status: http.StatusConflict, detail: "this report_id belongs to another user_id"},

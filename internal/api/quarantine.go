@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 
 	"evalq/internal/view"
@@ -82,11 +82,21 @@ func (a *API) quarantine(ctx context.Context, q *quarantineQuery) (*quarantineAn
 	return &quarantineAnswer{Quarantine{entries, open}}, err
 }
 
+var errNoEntry = errors.New("there is no open entry of this id in the quarantine; it may have been settled")
+
+// noEntry says of which thing it is that there is none.
+func noEntry(err error) error {
+	if errors.Is(err, tasks.ErrNotFound) {
+		return errNoEntry
+	}
+	return err
+}
+
 // entryID reads the id in the path. What has not the form does not exist.
 func entryID(p idParam) (int64, error) {
 	id, err := parseID("id", string(p))
 	if err != nil {
-		return 0, fmt.Errorf("quarantine entry: %w", tasks.ErrNotFound)
+		return 0, errNoEntry
 	}
 	return id, nil
 }
@@ -111,7 +121,7 @@ func (a *API) replay(ctx context.Context, p *quarantinedPath) (*jobAnswer, error
 	}
 	j, err := a.cfg.House.Replay(ctx, id, user, report, a.cfg.Who(ctx))
 	if err != nil {
-		return nil, err
+		return nil, noEntry(err)
 	}
 	return &jobAnswer{Status: http.StatusOK, Location: location(j.ID), Body: view.Of(j)}, nil
 }
@@ -121,5 +131,5 @@ func (a *API) discard(ctx context.Context, p *quarantinedPath) (*discardedAnswer
 	if err != nil {
 		return nil, err
 	}
-	return &discardedAnswer{Discarded{id}}, a.cfg.House.Discard(ctx, id, a.cfg.Who(ctx))
+	return &discardedAnswer{Discarded{id}}, noEntry(a.cfg.House.Discard(ctx, id, a.cfg.Who(ctx)))
 }
