@@ -176,7 +176,14 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // evalq runs a whole evalq and gives a client of it.
 func evalq(t *testing.T) *client.Client {
 	t.Helper()
-	s, err := server.Open(t.Context(), &server.Config{Listen: "127.0.0.1:0", DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	return evalqWith(t, &server.Config{})
+}
+
+// evalqWith is evalq with settings of its own.
+func evalqWith(t *testing.T, cfg *server.Config) *client.Client {
+	t.Helper()
+	cfg.Listen, cfg.DataDir, cfg.Logger = "127.0.0.1:0", t.TempDir(), slog.New(slog.DiscardHandler)
+	s, err := server.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
