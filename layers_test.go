@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	// edges
 	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
-	"mq":           {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
+	"mq":           {"client", "worker", "internal/redisconn", "tasks"},
 	// queue
 	"client":          {"internal/ledger", "internal/ledger/migration", "internal/ledger/mysql", "internal/ledger/postgres", "internal/redisconn", "internal/view", "internal/evaluation", "tasks"},
 	"worker":          {"internal/redisconn", "tasks"},
