@@ -24,7 +24,7 @@ var rooms = map[string][]string{
 	"internal/bench":  {"internal/config", "internal/api", "client", "mq", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"internal/chaos":  {"client", "worker", "internal/sandbox", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
-	"internal/config": {"internal/mysqlurl", "internal/redisconn", "tasks"},
+	"internal/config": {"internal/mysqlurl", "internal/zone", "internal/redisconn", "tasks"},
 	// edges
 	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration", "internal/mysqlurl"},
 	"internal/ledger/migration": {},
-	"internal/platform":         {"internal/mysqlurl", "internal/evaluation", "tasks"},
+	"internal/platform":         {"internal/mysqlurl", "internal/zone", "internal/evaluation", "tasks"},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"tasks"},
 	"internal/engine":           {"tasks"},
@@ -51,7 +51,8 @@ var rooms = map[string][]string{
 	// domain and vocabulary
 	"internal/evaluation": {"tasks"},
 	"tasks":               {},
-	"internal/mysqlurl":   {},
+	"internal/mysqlurl":   {"internal/zone"},
+	"internal/zone":       {},
 	// imported by tests only
 	"internal/ledger/ledgertest":     {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/platform/platformtest": {"internal/mysqlurl"},

@@ -15,6 +15,8 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/joho/godotenv"
 	"github.com/spf13/pflag"
+
+	"evalq/internal/zone"
 )
 
 // DefaultDotenv is the .env file of the working directory. It alone may be
@@ -40,10 +42,19 @@ func Load(environ []string, flags *pflag.FlagSet, dotenvPath string) (*Config, e
 	if err := c.complete(r.variable); err != nil {
 		return nil, err
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), checkZone(r.environ)); err != nil {
 		return nil, err
 	}
 	return &c, nil
+}
+
+// checkZone refuses a TZ that this process would read as UTC: the log and, without
+// loc in its URL, the rows of a platform's database would be hours off.
+func checkZone(environ map[string]string) error {
+	if err := zone.CheckTZ(environ["TZ"]); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return nil
 }
 
 // LoadDataDir reads where the data folder is, and nothing else, as [Load] does.
@@ -102,6 +113,8 @@ func newReader(environ []string, flags *pflag.FlagSet, dotenvPath string, table 
 	if r.dotenv, err = readDotenv(dotenvPath); err != nil {
 		return nil, err
 	}
+	dropServiceLinks(r.environ)
+	dropServiceLinks(r.dotenv)
 	if err := errors.Join(refuseUnknown(r.environ, "the environment"), refuseUnknown(r.dotenv, dotenvPath)); err != nil {
 		return nil, err
 	}

@@ -3,11 +3,15 @@ package mysqlurl
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"evalq/internal/zone"
 )
 
 // Scheme begins such a URL.
@@ -35,9 +39,9 @@ func Parse(raw string) (*mysql.Config, error) {
 	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
 		return nil, errURL
 	}
-	cfg, err := mysql.ParseDSN("/?" + u.RawQuery)
+	cfg, err := parameters(u.RawQuery)
 	if err != nil {
-		return nil, errors.New("mysql: the URL's parameters, behind the ?, cannot be read; they are those of go-sql-driver, such as tls=true")
+		return nil, err
 	}
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
@@ -52,12 +56,58 @@ func Parse(raw string) (*mysql.Config, error) {
 	return cfg, nil
 }
 
-// Parameter is what a URL says behind its ?, empty when it does not.
+// parameters reads what stands behind the ?. Its error names the parameter and, of a
+// time zone alone, the value.
+func parameters(query string) (*mysql.Config, error) {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if pair == "" {
+			continue
+		}
+		if name == "loc" {
+			if err := checkZone(value); err != nil {
+				return nil, err
+			}
+		}
+		// The driver takes the last slash for the one before the database.
+		pair = name + "=" + strings.ReplaceAll(value, "/", "%2F")
+		if _, err := mysql.ParseDSN("/?" + pair); err != nil {
+			return nil, fmt.Errorf("mysql: the parameter %.40q of the URL has a value that cannot be used; the parameters are those of go-sql-driver, such as tls=true", name)
+		}
+		kept = append(kept, pair)
+	}
+	cfg, err := mysql.ParseDSN("/?" + strings.Join(kept, "&"))
+	if err != nil {
+		return nil, errors.New("mysql: the URL's parameters, behind the ?, do not go together; they are those of go-sql-driver, such as tls=true")
+	}
+	return cfg, nil
+}
+
+func checkZone(escaped string) error {
+	name, err := url.QueryUnescape(escaped)
+	if err != nil {
+		return errors.New(`mysql: the parameter "loc" of the URL cannot be read: write a zone as Asia%2FShanghai`)
+	}
+	if name == "Local" {
+		if _, err := zone.Local(); err != nil {
+			return fmt.Errorf("mysql: the parameter \"loc\" of the URL is Local, the zone of this process: %w", err)
+		}
+		return nil
+	}
+	if _, err := time.LoadLocation(name); err != nil {
+		return fmt.Errorf("mysql: the parameter \"loc\" of the URL is %.60q, which is no time zone: use a name such as Asia/Shanghai, UTC or Local", name)
+	}
+	return nil
+}
+
+// Parameter is what a URL says behind its ?, empty when it does not. Of a parameter
+// that is there more than once the last counts, as in Parse.
 func Parameter(raw, name string) string {
 	_, query, _ := strings.Cut(raw, "?")
 	values, err := url.ParseQuery(query)
-	if err != nil {
+	if err != nil || len(values[name]) == 0 {
 		return ""
 	}
-	return values.Get(name)
+	return values[name][len(values[name])-1]
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"evalq/internal/mysqlurl"
+	"evalq/internal/zone"
 )
 
 // Config tunes a Store.
@@ -76,7 +77,9 @@ func Open(ctx context.Context, url string, cfg *Config) (*Store, error) {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
 	if mysqlurl.Parameter(url, "loc") == "" {
-		conf.Loc = time.Local
+		if conf.Loc, err = zone.Local(); err != nil {
+			return nil, fmt.Errorf("platform: times without the parameter loc are in the zone of this process: %w", err)
+		}
 	}
 	tune(conf)
 	s := &Store{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr), cfg: c, zone: conf.Loc}
