@@ -15,6 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -123,6 +124,7 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 	if h.pages, err = parseTemplates(h.prefix, h.cfg.Namespace); err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
+	redisconn.GuardClient(client)
 	mons, err := newAsynqmon(client, h.prefix, h.cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: asynqmon: %w", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -197,6 +198,7 @@ func (b *Bridge) copyOf(rdb redis.UniversalClient) (func() redis.UniversalClient
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.PushNotificationProcessor = nil
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	redisconn.Guard(&o)
 	o.Dialer = b.line.dialer(o.Dialer)
 	return func() redis.UniversalClient { return redis.NewClient(&o) }, nil
 }

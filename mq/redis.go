@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"evalq/client"
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -51,8 +52,9 @@ type RedisQueue struct {
 var errNilRedis = errors.New("the Redis client is nil: give NewRedisQueue a *redis.Client")
 
 // NewRedisQueue makes a queue on client, which stays the caller's to close. It
-// connects to nothing. With a nil client every method returns an error that says
-// so.
+// connects to nothing, and adds a hook to client that leaves a connection on which the
+// server says that it may not serve writes. With a nil client every method returns an
+// error that says so.
 func NewRedisQueue(client *redis.Client) *RedisQueue { return newRedis(client, "", defaultRules()) }
 
 // NewRedisQueueIn is NewRedisQueue for one of several platforms that share a Redis:
@@ -65,8 +67,10 @@ func newRedis(rdb *redis.Client, ns tasks.Namespace, r rules) *RedisQueue {
 	q := &RedisQueue{rdb: rdb, rules: r, name: ns.Queue(tasks.Messages), closing: make(chan struct{})}
 	q.watch = watch{every: lonelyEvery, look: q.tellLonely}
 	if rdb != nil {
+		redisconn.GuardClient(rdb)
 		q.prompt = rdb.WithTimeout(rdb.Options().ReadTimeout)
 		q.prompt.Options().ContextTimeoutEnabled = true
+		redisconn.GuardClient(q.prompt) // it has no hook of rdb's
 		q.tasks = asynq.NewClientFromRedisClient(q.prompt)
 		q.inspector = asynq.NewInspectorFromRedisClient(q.prompt)
 	}

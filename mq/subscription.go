@@ -30,6 +30,7 @@ func (q *RedisQueue) consume(ctx context.Context, handler MessageHandler) error 
 	options := *q.rdb.Options()
 	options.PushNotificationProcessor = nil // each client has one of its own
 	options.ContextTimeoutEnabled = true
+	redisconn.Guard(&options)
 	rdb := redis.NewClient(&options)
 	defer rdb.Close()
 	s := &subscription{q: q, rdb: rdb, handler: handler, crew: newCrew(ctx), slots: make(chan struct{}, q.rules.concurrency)}

@@ -75,6 +75,7 @@ func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
 	if l == nil {
 		return nil, errors.New("worker: the ledger is nil")
 	}
+	redisconn.GuardClient(rdb)
 	s := &Server{
 		cfg: c, ledger: l, rdb: rdb, id: "w" + tasks.NewID(time.Now()),
 		slots: make(chan struct{}, c.Slots), active: map[tasks.Fence]*attempt{}, jammed: make(chan struct{}), fresh: freshFor,

@@ -126,6 +126,7 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (redis.UniversalClien
 	if err := check(ctx, o); err != nil {
 		return nil, fmt.Errorf("redisconn: connect to %s: %w", Redacted(rawURL), err)
 	}
+	Guard(o)
 	return redis.NewClient(o), nil
 }
 
@@ -140,6 +141,7 @@ func New(rawURL string, cfg *Config) (*redis.Client, error) {
 		return nil, err
 	}
 	tune(o, c)
+	Guard(o)
 	return redis.NewClient(o), nil
 }
 

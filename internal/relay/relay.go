@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"evalq/internal/ledger"
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -132,6 +133,7 @@ func New(l *ledger.Ledger, rdb redis.UniversalClient, cfg *Config) (*Relay, erro
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	redisconn.GuardClient(rdb)
 	r := &Relay{
 		cfg: c, id: "r" + tasks.NewID(time.Now()), ledger: l, rdb: rdb,
 		client: asynq.NewClientFromRedisClient(rdb),
