@@ -207,21 +207,13 @@ func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err er
 // checks are what readiness depends on beside the ledger.
 func (a *App) checks() map[string]func(context.Context) error {
 	all := map[string]func(context.Context) error{
-		"redis":    a.redisAnswers,
+		"redis":    newRedisProbe(a.engine.client, tasks.Namespace(a.cfg.Namespace)).check,
 		"messages": a.messages.check,
 	}
 	if a.bridge != nil {
 		all["bridge"] = a.bridge.Ready
 	}
 	return all
-}
-
-// redisAnswers leaves the other checks of /readyz time to end: a Redis that is away
-// is dialled again and again.
-func (a *App) redisAnswers(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	return a.engine.client.Ping(ctx).Err()
 }
 
 // URL is where the program answers, as seen from this machine; empty when it

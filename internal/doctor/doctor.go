@@ -1,7 +1,8 @@
 // Package doctor looks at what evalq rests on, a Redis, a ledger and perhaps a
 // platform's database, and says for
 // each thing that is not as it should be what to do. It changes nothing, but for
-// the commit by which a ledger shows that it can be written.
+// the commit by which a ledger shows that it can be written, and keys that a script
+// makes in Redis and removes.
 package doctor
 
 import (

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"evalq/internal/redisconn"
 )
 
@@ -103,6 +105,22 @@ func (v *visit) redisPersistence(ctx context.Context) ([]Finding, error) {
 		return one(warning("Redis keeps nothing on disk: when it ends, "+lost, do))
 	}
 	return one(note("Redis keeps snapshots only: when it ends badly, it loses what came since the last one; "+lost, do))
+}
+
+// redisWork does what evalq does in Redis.
+func (v *visit) redisWork(ctx context.Context) ([]Finding, error) {
+	err := redisconn.Probe(ctx, v.Redis, v.queues()...)
+	if err == nil {
+		return one(fine("Redis takes work"))
+	}
+	if do := redisconn.Remedy(err); do != "" {
+		return one(failure(fmt.Sprintf("Redis refuses work, and jobs wait in the ledger: %v", err), do))
+	}
+	var refusal redis.Error
+	if errors.As(err, &refusal) {
+		return one(failure(fmt.Sprintf("Redis refuses work, and jobs wait in the ledger: %v", err), "see the log of Redis"))
+	}
+	return nil, err
 }
 
 // redisWrites finds a Redis that refuses writes, or soon will, for its disk.

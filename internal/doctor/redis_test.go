@@ -26,7 +26,7 @@ func TestARedisAsItShouldBeHasNoWarning(t *testing.T) {
 	if doctor.Worst(e.found).AtLeast(doctor.Warning) {
 		t.Errorf("found:\n%s", e)
 	}
-	for _, check := range []string{"redis", "redis.version", "redis.role", "redis.persistence", "redis.writes", "redis.eviction", "redis.memory", "redis.clock", "queues.archive", "queues.paused"} {
+	for _, check := range []string{"redis", "redis.version", "redis.role", "redis.work", "redis.persistence", "redis.writes", "redis.eviction", "redis.memory", "redis.clock", "queues.archive", "queues.paused"} {
 		e.want(check, doctor.OK)
 	}
 }
@@ -278,5 +278,22 @@ func TestEachCheckHasANameOfItsOwnAndSaysWhatItLooksAt(t *testing.T) {
 		if !seen[f.Check] {
 			t.Errorf("%q is not in the table", f.Check)
 		}
+	}
+}
+
+func TestARedisThatRefusesWorkIsAFailureWithItsRemedyWhateverItsReason(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ set, to, cured, advice string }{
+		"memory":   {"maxmemory", "1b", "0", "CONFIG SET maxmemory"},
+		"replicas": {"min-replicas-to-write", "1", "0", "CONFIG SET min-replicas-to-write"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.Start(t).Client(t)
+			do(t, rdb, "CONFIG SET "+c.set+" "+c.to)
+			examine(t, onRedis(rdb), nil).want("redis.work", doctor.Failure, "refuses work", c.advice)
+			do(t, rdb, "CONFIG SET "+c.set+" "+c.cured)
+			examine(t, onRedis(rdb), nil).want("redis.work", doctor.OK)
+		})
 	}
 }

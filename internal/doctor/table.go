@@ -16,6 +16,7 @@ var table = []check{
 	{name: "redis.version", looks: "Redis 6.2 or newer, or Valkey", group: ofRedis, look: (*visit).redisVersion},
 	{name: "redis.role", looks: "a master that stands alone: no replica, no Sentinel, no part of a Cluster", group: ofRedis, look: (*visit).redisRole},
 	{name: "redis.persistence", looks: "whether tasks are kept on disk", group: ofRedis, look: (*visit).redisPersistence},
+	{name: "redis.work", looks: "whether Redis does what evalq needs: a script that writes, on keys that it removes, and a message on a channel", group: ofRedis, look: (*visit).redisWork},
 	{name: "redis.writes", looks: "whether the last writes to that disk went well, or Redis refuses more", group: ofRedis, look: (*visit).redisWrites},
 	{name: "redis.eviction", looks: "`maxmemory-policy noeviction`", group: ofRedis, look: (*visit).redisEviction},
 	{name: "redis.memory", looks: "how near its memory is to `maxmemory`", group: ofRedis, look: (*visit).redisMemory},
