@@ -2,10 +2,10 @@ package dashboard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hibiken/asynq"
 	"golang.org/x/sync/errgroup"
@@ -24,15 +24,31 @@ const (
 	asynqQueues = "asynq:queues"
 )
 
-// doEach carries out v on each task and tells which it was done to, in order.
-func (g *gate) doEach(ctx context.Context, v verb, queue string, ids []string, who string) (done, failed []string) {
+// tally counts what an action has done.
+type tally struct{ tasks, failed, jobs int }
+
+func (t tally) plus(o tally) tally {
+	return tally{t.tasks + o.tasks, t.failed + o.failed, t.jobs + o.jobs}
+}
+
+// String is the audit log's form.
+func (t tally) String() string {
+	return fmt.Sprintf("%d tasks done, %d refused, %d jobs changed", t.tasks, t.failed, t.jobs)
+}
+
+// doEach carries out c on each task and tells which it was done to, in order.
+func (g *gate) doEach(ctx context.Context, c call, ids []string, who string) (done, failed []string, count tally) {
 	errs := make([]error, len(ids))
+	var jobs atomic.Int64
 	var work errgroup.Group
 	work.SetLimit(bulkAtOnce)
 	for i, id := range ids {
 		work.Go(func() error {
 			if errs[i] = g.over(ctx); errs[i] == nil {
-				errs[i] = g.do(ctx, v, queue, id, who)
+				var changed bool
+				if changed, errs[i] = g.do(ctx, c, id, who); changed {
+					jobs.Add(1)
+				}
 			}
 			return nil
 		})
@@ -46,19 +62,19 @@ func (g *gate) doEach(ctx context.Context, v verb, queue string, ids []string, w
 			failed = append(failed, id)
 		}
 	}
-	return done, failed
+	return done, failed, tally{len(done), len(failed), int(jobs.Load())}
 }
 
 // doAll carries out c on the tasks that are there when it begins. It goes page
 // by page until it has met as many as there were: while it works, workers take
 // some and the relay brings others.
-func (g *gate) doAll(ctx context.Context, c call, who string) (int, error) {
+func (g *gate) doAll(ctx context.Context, c call, who string) (count tally, err error) {
 	list, limit, err := g.lister(c)
 	if err != nil {
-		return 0, err
+		return count, err
 	}
 	seen := map[string]bool{}
-	count, page := 0, 1
+	page := 1
 	for len(seen) < limit {
 		listed, err := list(asynq.PageSize(bulkPage), asynq.Page(page))
 		if err != nil {
@@ -72,8 +88,8 @@ func (g *gate) doAll(ctx context.Context, c call, who string) (int, error) {
 			page++ // this page holds only what could not be done, or stays where it is
 			continue
 		}
-		done, failed := g.doEach(ctx, c.verb, c.queue, fresh, who)
-		count += len(done)
+		_, failed, n := g.doEach(ctx, c, fresh, who)
+		count = count.plus(n)
 		if err := g.over(ctx); err != nil && len(failed) > 0 {
 			return count, err
 		}
@@ -128,39 +144,31 @@ func (g *gate) lister(c call) (listTasks, int, error) {
 	return list, min(size, maxBulk), nil
 }
 
-// deleteQueue disposes of every job of the queue as if each task were deleted,
-// also of those that wait in the ledger alone: they would bring the queue back.
-// A cancelled job can be run again from the jobs page. A queue with an active
-// task stays as it is. A queue of ours is then shown empty; another is gone.
-func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
-	queues, err := g.inspector.Queues()
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(queues, queue) {
-		return fmt.Errorf("%w: queue=%q", asynq.ErrQueueNotFound, queue)
-	}
-	info, err := g.inspector.GetQueueInfo(queue)
-	if err != nil {
-		return err
-	}
-	if info.Active > 0 {
-		return fmt.Errorf("%w: it has active tasks; cancel them first: queue=%q", asynq.ErrQueueNotEmpty, queue)
-	}
+// deleteQueue deletes an empty queue, as Asynqmon does. A queue of evalq is empty
+// when the ledger has no unfinished job for it either: a job that is held, or
+// waits in the ledger alone, is in no list of Asynq and would bring the queue
+// back. A queue of evalq is then shown empty; another is gone.
+func (g *gate) deleteQueue(ctx context.Context, queue string) error {
 	p, ours := g.namespace.Priority(queue)
 	if ours {
-		if err := g.cancelQueue(ctx, p, who); err != nil {
+		unfinished, err := g.unfinished(ctx, p)
+		if err != nil {
 			return err
 		}
-	}
-	if err := g.emptyQueue(ctx, queue, who); err != nil {
-		return err
+		if queues, err := g.inspector.Queues(); err != nil {
+			return err
+		} else if !slices.Contains(queues, queue) {
+			return fmt.Errorf("%w: queue=%q", asynq.ErrQueueNotFound, queue)
+		}
+		if unfinished {
+			return fmt.Errorf("%w: queue=%q", asynq.ErrQueueNotEmpty, queue)
+		}
 	}
 	if err := g.inspector.DeleteQueue(queue, false); err != nil || !ours {
 		return err
 	}
 	// An Asynq client registers a queue once and remembers that it did: what it
-	// puts in later would run, and nobody would see it.
+	// puts in later would run, and Asynqmon would not list it.
 	if err := g.redis.SAdd(ctx, asynqQueues, queue).Err(); err != nil {
 		g.log.LogAttrs(ctx, slog.LevelWarn, "a deleted queue is not shown until the relay registers it again",
 			slog.String("queue", queue), slog.Any("err", err))
@@ -168,66 +176,17 @@ func (g *gate) deleteQueue(ctx context.Context, queue, who string) error {
 	return nil
 }
 
-// emptyQueue deletes the tasks of every state.
-func (g *gate) emptyQueue(ctx context.Context, queue, who string) error {
-	calls := []call{}
-	for _, state := range []string{"pending", "scheduled", "retry", "archived", "completed"} {
-		calls = append(calls, call{verb: verbDelete, queue: queue, state: state})
-	}
-	groups, err := g.inspector.Groups(queue)
-	if err != nil {
-		return err
-	}
-	for _, group := range groups {
-		calls = append(calls, call{verb: verbDelete, queue: queue, state: "aggregating", group: group.Group})
-	}
-	for _, c := range calls {
-		if _, err := g.doAll(ctx, c, who); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// cancelQueue cancels the queue's unfinished jobs.
-func (g *gate) cancelQueue(ctx context.Context, queue tasks.Priority, who string) error {
+// unfinished reports whether the ledger has a job for the queue that has not
+// ended.
+func (g *gate) unfinished(ctx context.Context, queue tasks.Priority) (bool, error) {
 	for _, state := range tasks.States() {
 		if state.Finished() {
 			continue
 		}
-		filter := tasks.Filter{Priority: queue, State: state, Limit: bulkPage}
-		for n := 0; n < maxBulk; {
-			page, err := g.ledger.List(ctx, filter)
-			if err != nil {
-				return err
-			}
-			if err := g.cancelJobs(ctx, page.Jobs, who); err != nil {
-				return err
-			}
-			n += len(page.Jobs)
-			if page.Next == "" {
-				break
-			}
-			filter.Cursor = page.Next
+		page, err := g.ledger.List(ctx, tasks.Filter{Priority: queue, State: state, Limit: 1})
+		if err != nil || len(page.Jobs) > 0 {
+			return true, err
 		}
 	}
-	return nil
-}
-
-func (g *gate) cancelJobs(ctx context.Context, jobs []tasks.Job, who string) error {
-	work, ctx := errgroup.WithContext(ctx)
-	work.SetLimit(bulkAtOnce)
-	for _, job := range jobs {
-		work.Go(func() error {
-			if err := g.over(ctx); err != nil {
-				return err
-			}
-			_, err := g.ledger.Cancel(ctx, job.ID, who, "queue deleted in Asynqmon")
-			if errors.Is(err, tasks.ErrConflict) || errors.Is(err, tasks.ErrNotFound) {
-				return nil // it has finished meanwhile
-			}
-			return err
-		})
-	}
-	return work.Wait()
+	return false, nil
 }

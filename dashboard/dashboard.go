@@ -37,6 +37,13 @@ type Ledger interface {
 	Cancel(ctx context.Context, id, who, why string) (tasks.Job, error)
 	// Archive gives the job up.
 	Archive(ctx context.Context, id, who, why string) (tasks.Job, error)
+	// RetryDelivery, CancelDelivery and ArchiveDelivery do the same for an operator
+	// who points at one task in Asynqmon: only while delivery is the job's newest
+	// one and the job is in one of the states; otherwise they answer ErrConflict
+	// and change nothing.
+	RetryDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error)
+	CancelDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error)
+	ArchiveDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error)
 	// Pause records that a queue is paused or not.
 	Pause(ctx context.Context, queue tasks.Priority, paused bool, who string) error
 	Paused(ctx context.Context) (map[tasks.Priority]bool, error)

@@ -41,10 +41,13 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request, c call) {
 		http.Error(w, "refused: the audit log cannot be written; nothing was changed", http.StatusServiceUnavailable)
 		return
 	}
-	answer, err := g.carryOut(ctx, c, ids, actor(r))
+	answer, count, err := g.carryOut(ctx, c, ids, actor(r))
 	if err != nil {
-		g.refuse(w, r, c, err)
+		g.refuse(w, r, c, count, err)
 		return
+	}
+	if c.bulk() {
+		g.note(ctx, r, c, "done: "+count.String())
 	}
 	if answer == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -54,26 +57,33 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request, c call) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
+// bulk reports whether c may touch many tasks, so that only its outcome tells how
+// many it has touched.
+func (c call) bulk() bool {
+	return c.scope == scopeBatch || c.scope == scopeAll || c.scope == scopeQueue && c.verb == verbDelete
+}
+
 // carryOut gives the JSON object to answer with, or nil for 204.
-func (g *gate) carryOut(ctx context.Context, c call, ids []string, who string) (map[string]any, error) {
+func (g *gate) carryOut(ctx context.Context, c call, ids []string, who string) (map[string]any, tally, error) {
 	switch c.scope {
 	case scopeOne:
-		return nil, g.do(ctx, c.verb, c.queue, c.task, who)
+		_, err := g.do(ctx, c, c.task, who)
+		return nil, tally{}, err
 	case scopeBatch:
-		done, failed := g.doEach(ctx, c.verb, c.queue, ids, who)
+		done, failed, count := g.doEach(ctx, c, ids, who)
 		names := batchAnswers[c.verb]
-		return map[string]any{names[0]: done, names[1]: failed}, nil
+		return map[string]any{names[0]: done, names[1]: failed}, count, nil
 	case scopeAll:
-		n, err := g.doAll(ctx, c, who)
+		count, err := g.doAll(ctx, c, who)
 		if err != nil || c.verb == verbCancel {
-			return nil, err
+			return nil, count, err
 		}
-		return map[string]any{allAnswers[c.verb]: n}, nil
+		return map[string]any{allAnswers[c.verb]: count.tasks}, count, nil
 	}
 	if c.verb == verbDelete {
-		return nil, g.deleteQueue(ctx, c.queue, who)
+		return nil, tally{}, g.deleteQueue(ctx, c.queue)
 	}
-	return nil, g.pause(ctx, c.queue, c.verb == verbPause, who)
+	return nil, tally{}, g.pause(ctx, c.queue, c.verb == verbPause, who)
 }
 
 // The names in Asynqmon's answers.
@@ -121,17 +131,27 @@ func (c call) describe(ids []string) (action, target, detail string) {
 	return "queue." + string(c.verb), c.queue, ""
 }
 
-// refuse answers an action that did not happen, and says so in the audit log.
-func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c call, err error) {
+// refuse answers an action that did not happen, or ended early, and writes that
+// to the audit log.
+func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c call, count tally, err error) {
 	status, text := g.explain(r, err)
-	action, target, _ := c.describe(nil)
-	if aerr := g.audit(r, action, target, "not done: "+text); aerr != nil {
-		g.log.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks the outcome of an action", slog.String("action", action), slog.Any("err", aerr))
+	outcome := "not done: " + text
+	if count != (tally{}) {
+		outcome = "ended early: " + count.String() + "; " + text
 	}
+	g.note(context.WithoutCancel(r.Context()), r, c, outcome)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
 	http.Error(w, text, status)
+}
+
+// note writes the outcome of c to the audit log, which has the wish already.
+func (g *gate) note(ctx context.Context, r *http.Request, c call, outcome string) {
+	action, target, _ := c.describe(nil)
+	if err := g.audit(r.WithContext(ctx), action, target, outcome); err != nil {
+		g.log.LogAttrs(ctx, slog.LevelWarn, "the audit log lacks the outcome of an action", slog.String("action", action), slog.Any("err", err))
+	}
 }
 
 // explain turns an error into a status and words for the operator.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -148,6 +149,10 @@ func (h *Handler) retryShown(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n, err := h.retryEach(r.Context(), ids, actor(r))
+	outcome := fmt.Sprintf("done: %d of %d jobs changed", n, len(ids))
+	if aerr := h.audit(r.WithContext(context.WithoutCancel(r.Context())), "job.retry", fmt.Sprintf("%d jobs", len(ids)), outcome); aerr != nil {
+		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks the outcome of an action", slog.String("action", "job.retry"), slog.Any("err", aerr))
+	}
 	if err != nil {
 		h.fail(w, r, err)
 		return

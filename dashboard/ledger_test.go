@@ -28,6 +28,7 @@ type memory struct {
 	replayed   [][3]int64
 	auditFails error
 	readFails  error
+	before     func(*tasks.Job) // what happens to a job between the look and the deed
 }
 
 func newMemory() *memory {
@@ -223,6 +224,44 @@ func (m *memory) Archive(_ context.Context, id, who, why string) (tasks.Job, err
 	m.move(job, tasks.Dead, who, why)
 	job.Error = &tasks.Failure{Class: tasks.ClassOperator, Message: why}
 	return *job, nil
+}
+
+func (m *memory) during(id string, delivery int, states []tasks.State, doing string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.before != nil {
+		job, err := m.find(id)
+		if err != nil {
+			return err
+		}
+		m.before(job)
+	}
+	job, err := m.find(id)
+	if err == nil && (job.Delivery != delivery || !slices.Contains(states, job.State)) {
+		err = conflict(doing, job)
+	}
+	return err
+}
+
+func (m *memory) RetryDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	if err := m.during(id, delivery, states, "retry"); err != nil {
+		return tasks.Job{}, err
+	}
+	return m.Retry(ctx, id, who, why)
+}
+
+func (m *memory) CancelDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	if err := m.during(id, delivery, states, "cancel"); err != nil {
+		return tasks.Job{}, err
+	}
+	return m.Cancel(ctx, id, who, why)
+}
+
+func (m *memory) ArchiveDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	if err := m.during(id, delivery, states, "archive"); err != nil {
+		return tasks.Job{}, err
+	}
+	return m.Archive(ctx, id, who, why)
 }
 
 func (m *memory) Pause(_ context.Context, queue tasks.Priority, paused bool, _ string) error {

@@ -14,10 +14,11 @@ func TestAGroupsPathIsNoWayAroundTheLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	job := w.queued(tasks.Dead, "archived")
-	w.api(http.MethodPost, "/queues/default/groups/g/aggregating_tasks/"+job.TaskID()+":run", "")
-	if now := w.ledger.job(job.ID); now.Delivery != 2 || w.stateOf("default", job.TaskID()) != "" {
-		t.Errorf("delivery %d, old task %q; want a fresh delivery by the ledger", now.Delivery, w.stateOf("default", job.TaskID()))
+	a := w.api(http.MethodPost, "/queues/default/groups/g/aggregating_tasks/"+job.TaskID()+":run", "")
+	if a.status != http.StatusConflict || w.stateOf("default", job.TaskID()) != "archived" {
+		t.Errorf("answer %d %s, the task is %q; want a refusal, as it is in no group", a.status, a.body, w.stateOf("default", job.TaskID()))
 	}
+	w.untouched(job)
 }
 
 func TestWhatIsNotKnownIsRefused(t *testing.T) {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"evalq/tasks"
 )
@@ -32,21 +33,23 @@ func (l *Ledger) act(ctx context.Context, doing, id string, change func(*txn, *j
 // it takes away the waiting time. A running, succeeded or skipped job is
 // refused with tasks.ErrConflict.
 func (l *Ledger) Retry(ctx context.Context, id, who, why string) (tasks.Job, error) {
-	return l.act(ctx, "retry", id, func(t *txn, j *job) error {
-		switch j.State {
-		case tasks.Running, tasks.Succeeded, tasks.Skipped:
-			return refuse(conflict("retry", j.State))
+	return l.act(ctx, "retry", id, func(t *txn, j *job) error { return l.retry(t, j, who, why) })
+}
+
+func (l *Ledger) retry(t *txn, j *job, who, why string) error {
+	switch j.State {
+	case tasks.Running, tasks.Succeeded, tasks.Skipped:
+		return refuse(conflict("retry", j.State))
+	}
+	waiting := j.State == tasks.Accepted
+	l.freshRun(j)
+	if !waiting {
+		if err := l.deliverAgain(t, j, who, reason("run by hand", why)); err != nil {
+			return err
 		}
-		waiting := j.State == tasks.Accepted
-		l.freshRun(j)
-		if !waiting {
-			if err := l.deliverAgain(t, j, who, reason("run by hand", why)); err != nil {
-				return err
-			}
-		}
-		t.after = append(t.after, l.notices.wake)
-		return l.save(t, j)
-	})
+	}
+	t.after = append(t.after, l.notices.wake)
+	return l.save(t, j)
 }
 
 // Cancel stops a job for good. One that waits is cancelled at once; a running
@@ -87,26 +90,62 @@ func (l *Ledger) cancel(t *txn, j *job, who, why string) error {
 // answered as it is; running and otherwise finished ones are refused with
 // tasks.ErrConflict.
 func (l *Ledger) Archive(ctx context.Context, id, who, why string) (tasks.Job, error) {
-	return l.act(ctx, "archive", id, func(t *txn, j *job) error {
-		switch j.State {
-		case tasks.Dead:
-			return nil
-		case tasks.Running, tasks.Succeeded, tasks.Skipped, tasks.Cancelled:
-			return refuse(conflict("archive", j.State))
-		}
-		inRedis := j.State == tasks.Queued || j.State == tasks.Retrying
-		j.Error = &tasks.Failure{Class: tasks.ClassOperator, Message: reason("archived by "+who, why)}
-		if err := l.die(t, j, who, reason("archived", why), -1); err != nil {
-			return err
-		}
-		if inRedis {
-			// The caller archives the task that exists. If it should run first,
-			// its arrival buries it.
-			j.chore = false
-			return l.save(t, j)
-		}
+	return l.act(ctx, "archive", id, func(t *txn, j *job) error { return l.archive(t, j, who, why) })
+}
+
+func (l *Ledger) archive(t *txn, j *job, who, why string) error {
+	switch j.State {
+	case tasks.Dead:
 		return nil
+	case tasks.Running, tasks.Succeeded, tasks.Skipped, tasks.Cancelled:
+		return refuse(conflict("archive", j.State))
+	}
+	inRedis := j.State == tasks.Queued || j.State == tasks.Retrying
+	j.Error = &tasks.Failure{Class: tasks.ClassOperator, Message: reason("archived by "+who, why)}
+	if err := l.die(t, j, who, reason("archived", why), -1); err != nil {
+		return err
+	}
+	if inRedis {
+		// The caller archives the task that exists. If it should run first,
+		// its arrival buries it.
+		j.chore = false
+		return l.save(t, j)
+	}
+	return nil
+}
+
+// RetryDelivery, CancelDelivery and ArchiveDelivery do what Retry, Cancel and
+// Archive do, if delivery is the job's newest and the job is in one of the
+// states. Otherwise they answer tasks.ErrConflict and change nothing: the caller
+// has looked at a task of another time.
+func (l *Ledger) RetryDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	return l.act(ctx, "retry", id, func(t *txn, j *job) error {
+		return j.during("retry", delivery, states, func() error { return l.retry(t, j, who, why) })
 	})
+}
+
+// CancelDelivery is described at RetryDelivery.
+func (l *Ledger) CancelDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	return l.act(ctx, "cancel", id, func(t *txn, j *job) error {
+		return j.during("cancel", delivery, states, func() error { return l.cancel(t, j, who, why) })
+	})
+}
+
+// ArchiveDelivery is described at RetryDelivery.
+func (l *Ledger) ArchiveDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
+	return l.act(ctx, "archive", id, func(t *txn, j *job) error {
+		return j.during("archive", delivery, states, func() error { return l.archive(t, j, who, why) })
+	})
+}
+
+func (j *job) during(doing string, delivery int, states []tasks.State, do func() error) error {
+	if j.Delivery != delivery {
+		return refuse(fmt.Errorf("%s: %w: it has been handed over again since", doing, tasks.ErrConflict))
+	}
+	if !slices.Contains(states, j.State) {
+		return refuse(conflict(doing, j.State))
+	}
+	return do()
 }
 
 func reason(what, why string) string {

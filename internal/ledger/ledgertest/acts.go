@@ -114,6 +114,40 @@ func forbiddenActs(w *world) {
 	}
 }
 
+func actsOnOneDelivery(w *world) {
+	waiting := []tasks.State{tasks.Accepted, tasks.Queued, tasks.Retrying}
+	acts := map[string]func(id string, delivery int, states []tasks.State) (tasks.Job, error){
+		"retry": func(id string, d int, s []tasks.State) (tasks.Job, error) {
+			return w.RetryDelivery(w.ctx, id, d, s, "op", "")
+		},
+		"cancel": func(id string, d int, s []tasks.State) (tasks.Job, error) {
+			return w.CancelDelivery(w.ctx, id, d, s, "op", "")
+		},
+		"archive": func(id string, d int, s []tasks.State) (tasks.Job, error) {
+			return w.ArchiveDelivery(w.ctx, id, d, s, "op", "")
+		},
+	}
+	report42 := int64(42)
+	for name, act := range acts {
+		report42++
+		j := w.accept(report(7, report42))
+		w.feed()
+		for _, d := range []int{j.Delivery - 1, j.Delivery + 1} {
+			if _, err := act(j.ID, d, waiting); !errors.Is(err, tasks.ErrConflict) {
+				w.t.Errorf("%s of delivery %d, the newest is %d: %v", name, d, j.Delivery, err)
+			}
+		}
+		if _, err := act(j.ID, j.Delivery, []tasks.State{tasks.Held}); !errors.Is(err, tasks.ErrConflict) {
+			w.t.Errorf("%s of a queued job where a held one is meant: %v", name, err)
+		}
+		w.wantState(j.ID, tasks.Queued)
+		if got, err := act(j.ID, j.Delivery, waiting); err != nil || got.State == tasks.Queued {
+			w.t.Errorf("%s of the newest delivery: %s, %v", name, got.State, err)
+		}
+		w.wantLegalHistory(j.ID)
+	}
+}
+
 func archiveAndRevive(w *world) {
 	j := w.accept(report(7, 42))
 	w.feed()

@@ -38,6 +38,7 @@ func Run(t *testing.T, open Opener) {
 		{"cancel of a running job is final whatever its handler returns", cancelRunningIsFinal},
 		{"retry by hand gives a fresh budget and a new delivery", retryByHand},
 		{"acts that the state forbids are conflicts", forbiddenActs},
+		{"acts on one delivery leave a job alone that has moved on", actsOnOneDelivery},
 		{"an operator's archive is dead and can be revived", archiveAndRevive},
 		{"an operator's run past our routes counts as a retry by hand", forcedRun},
 		{"a lost worker's job is delivered again and its third death is the last", lostWorker},
