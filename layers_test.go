@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"internal/ledger/migration": {},
 	"internal/platform":         {"internal/mysqlurl", "internal/zone", "internal/evaluation", "tasks"},
 	"internal/rubric":           {"internal/evaluation", "tasks"},
-	"internal/redisconn":        {"tasks"},
+	"internal/redisconn":        {"internal/tlsfiles", "tasks"},
 	"internal/engine":           {"tasks"},
 	"internal/service":          {"tasks"},
 	"internal/view":             {"internal/evaluation", "tasks"},
@@ -51,20 +51,22 @@ var rooms = map[string][]string{
 	// domain and vocabulary
 	"internal/evaluation": {"tasks"},
 	"tasks":               {},
-	"internal/mysqlurl":   {"internal/zone"},
+	"internal/mysqlurl":   {"internal/tlsfiles", "internal/zone"},
+	"internal/tlsfiles":   {},
 	"internal/zone":       {},
 	// imported by tests only
 	"internal/ledger/ledgertest":     {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/platform/platformtest": {"internal/mysqlurl"},
 	"internal/redistest":             {},
 	"internal/sqltest":               {"internal/sandbox"},
+	"internal/tlstest":               {},
 	"internal/asynqtest":             {},
 	"internal/e2e":                   {},
 	"mq/mqtest":                      {"mq", "tasks"},
 }
 
 // forTests are the rooms that only test files may import.
-var forTests = []string{"internal/ledger/ledgertest", "internal/platform/platformtest", "internal/redistest", "internal/sqltest", "internal/asynqtest", "internal/e2e", "mq/mqtest"}
+var forTests = []string{"internal/ledger/ledgertest", "internal/platform/platformtest", "internal/redistest", "internal/sqltest", "internal/tlstest", "internal/asynqtest", "internal/e2e", "mq/mqtest"}
 
 const module = "evalq"
 

@@ -21,7 +21,8 @@ var errURL = errors.New("mysql: the URL cannot be read; write it like mysql://us
 
 // Parse reads a mysql:// URL: user, password, host and port, or a socket as
 // unix(/path), and the database. Parameters are those of go-sql-driver, such as
-// tls=true. Its error has no part of a password in it.
+// tls=true, and for TLS by files ssl-ca, ssl-cert, ssl-key and server-name, which
+// are read for each connection anew, and once here. Its error has no part of a password in it.
 func Parse(raw string) (*mysql.Config, error) {
 	rest, ok := strings.CutPrefix(raw, Scheme)
 	if !ok {
@@ -39,7 +40,11 @@ func Parse(raw string) (*mysql.Config, error) {
 	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") == "" {
 		return nil, errURL
 	}
-	cfg, err := parameters(u.RawQuery)
+	query, files, err := ofTLS(u.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := parameters(query)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +57,11 @@ func Parse(raw string) (*mysql.Config, error) {
 	}
 	if socket != "" {
 		cfg.Net, cfg.Addr = "unix", socket
+	}
+	if files != nil {
+		if err := withTLS(cfg, u.Hostname(), *files); err != nil {
+			return nil, err
+		}
 	}
 	return cfg, nil
 }

@@ -175,7 +175,9 @@ func advice(ctx context.Context, err error, o *redis.Options) string {
 	case errors.Is(err, os.ErrPermission):
 		return "this user may not open the socket: run as its owner, or change its mode"
 	case errors.As(err, &certificate):
-		return "the server's certificate is not trusted: add its authority to the system's (or SSL_CERT_FILE), or say ?skip_verify=true"
+		return "the server's certificate is not trusted: name its authority with ?ca_file=, add it to the system's (or SSL_CERT_FILE), or say ?skip_verify=true"
+	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"), strings.Contains(text, "unknown certificate authority"):
+		return "the server wants a client's certificate that its authority has signed: name one with ?cert_file= and &key_file="
 	case errors.As(err, &record):
 		return "the server does not speak TLS: write redis:// for rediss://"
 	case timedOut(ctx, err) && o.TLSConfig != nil:

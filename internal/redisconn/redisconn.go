@@ -6,6 +6,7 @@
 package redisconn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"evalq/internal/tlsfiles"
 )
 
 // Config has the settings of [Open]. What the URL says in its query wins.
@@ -65,8 +68,11 @@ func (c *Config) withDefaults() (Config, error) {
 //
 // User name, password and path are percent-decoded and otherwise kept as they
 // are. The options are db, dial_timeout, read_timeout, write_timeout (such as
-// 5s), pool_size, and skip_verify=true, which accepts any TLS certificate; an
-// unknown one is an error. No error has a part of the password in it.
+// 5s), pool_size, and for TLS skip_verify=true, which accepts any certificate,
+// ca_file, which names the authorities to trust, cert_file and key_file, the
+// client's own certificate, and server_name; an unknown one is an error. The files
+// are read for each connection anew, and once here. No error has a part of the
+// password in it.
 //
 // The result honours the deadlines of contexts. Set nothing in it that the
 // URL can say.
@@ -75,10 +81,14 @@ func Parse(rawURL string) (*redis.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redisconn: read the Redis URL %q: %w", Redacted(rawURL), err)
 	}
-	return a.options(), nil
+	o, err := a.options()
+	if err != nil {
+		return nil, fmt.Errorf("redisconn: read the Redis URL %q: %w", Redacted(rawURL), err)
+	}
+	return o, nil
 }
 
-func (a address) options() *redis.Options {
+func (a address) options() (*redis.Options, error) {
 	o := &redis.Options{
 		Network:               "tcp",
 		Addr:                  net.JoinHostPort(a.host, strconv.Itoa(a.port)),
@@ -95,13 +105,17 @@ func (a address) options() *redis.Options {
 	case "unix":
 		o.Network, o.Addr = "unix", a.path
 	case "rediss":
-		o.TLSConfig = &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			ServerName:         a.host,
-			InsecureSkipVerify: a.tuning.skipVerify, // said in the URL by who runs the server
+		files := tlsfiles.Files{
+			CA: a.tuning.files["ca_file"], Cert: a.tuning.files["cert_file"], Key: a.tuning.files["key_file"],
+			ServerName: cmp.Or(a.tuning.files["server_name"], a.host),
+			SkipVerify: a.tuning.skipVerify, // said in the URL by who runs the server
+		}
+		var err error
+		if o.TLSConfig, err = files.Config(); err != nil {
+			return nil, err
 		}
 	}
-	return o
+	return o, nil
 }
 
 // Open connects to the server at rawURL and checks that evalq can work with

@@ -31,10 +31,11 @@ type tuning struct {
 	writeTimeout time.Duration
 	poolSize     int
 	skipVerify   bool
+	files        map[string]string // of TLS, by option
 }
 
 // queryKeys are the options of a URL, in the order in which they are shown.
-var queryKeys = []string{"db", "dial_timeout", "read_timeout", "write_timeout", "pool_size", "skip_verify"}
+var queryKeys = []string{"db", "dial_timeout", "read_timeout", "write_timeout", "pool_size", "skip_verify", "ca_file", "cert_file", "key_file", "server_name"}
 
 const (
 	defaultPort = 6379
@@ -226,6 +227,18 @@ func (a *address) setOption(key, value string) error {
 			return errors.New("skip_verify is for rediss://, the others have no certificate to verify")
 		}
 		a.tuning.skipVerify = on
+	case "ca_file", "cert_file", "key_file", "server_name":
+		text, err := url.QueryUnescape(value)
+		if err != nil || text == "" {
+			return fmt.Errorf("%s needs a value, percent-encoded", key)
+		}
+		if a.scheme != "rediss" {
+			return fmt.Errorf("%s is for rediss://, the others have no TLS", key)
+		}
+		if a.tuning.files == nil {
+			a.tuning.files = map[string]string{}
+		}
+		a.tuning.files[key] = text
 	default:
 		d, err := time.ParseDuration(value)
 		if err != nil || d < time.Millisecond || d > time.Hour {

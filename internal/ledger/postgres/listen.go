@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -41,15 +40,16 @@ func (d *DB) Notify(ctx context.Context) error {
 // It returns nil when ctx ends, and an error at once for a URL that cannot be
 // read.
 func Listen(ctx context.Context, url string, wake func()) error {
-	conf, err := pgx.ParseConfig(url)
+	conf, err := parse(url)
 	if err != nil {
-		return errors.New("postgres: listen: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+		return fmt.Errorf("postgres: listen: %w", err)
 	}
 	if conf.RuntimeParams["application_name"] == "" {
 		conf.RuntimeParams["application_name"] = "evalq listen"
 	}
 	pause := firstPause
 	for ctx.Err() == nil {
+		renew(url, conf)
 		if heard := listen(ctx, conf, wake); heard {
 			pause = firstPause
 		}

@@ -71,10 +71,9 @@ func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 
 // connect opens the two pools, the first of them with proof.
 func connect(ctx context.Context, url string) (*DB, error) {
-	conf, err := pgx.ParseConfig(url)
+	conf, err := parse(url)
 	if err != nil {
-		// The cause quotes the URL.
-		return nil, errors.New("postgres: open ledger: the URL cannot be read; write it like postgres://user:password@host:5432/database")
+		return nil, fmt.Errorf("postgres: open ledger: %w", err)
 	}
 	if conf.RuntimeParams["application_name"] == "" {
 		conf.RuntimeParams["application_name"] = "evalq"
@@ -83,7 +82,8 @@ func connect(ctx context.Context, url string) (*DB, error) {
 		conf.ConnectTimeout = connectTimeout
 	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
-	d.write, d.read = stdlib.OpenDB(*conf), stdlib.OpenDB(*conf)
+	fresh := stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { renew(url, c); return nil })
+	d.write, d.read = stdlib.OpenDB(*conf, fresh), stdlib.OpenDB(*conf, fresh)
 	d.write.SetMaxOpenConns(3) // the two that write, and one that takes the place of a broken one
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
