@@ -31,10 +31,11 @@ const (
 	Buried   Outcome = "buried"   // dead: let Asynq archive it
 	Doubtful Outcome = "doubtful" // dead, and perhaps run by hand: confirm with Forced, or let Asynq archive it
 	Busy     Outcome = "busy"     // another attempt is alive: acknowledge; the ledger delivers again if need be
+	Locked   Outcome = "locked"   // another transaction has locked the job, nothing has changed: deliver it again later
 	Unknown  Outcome = "unknown"  // no such job here
 )
 
-// Claim is what Begin grants. Job is filled unless Outcome is Unknown, Policy
+// Claim is what Begin grants. Job is filled unless Outcome is Unknown or Locked, Policy
 // when it is Mine.
 type Claim struct {
 	Outcome Outcome

@@ -14,6 +14,9 @@ import (
 // HeaderLedger is the task header that names the ledger a task belongs to.
 const HeaderLedger = "evalq-ledger"
 
+// lockedDelay is when a task comes back whose job another transaction had locked.
+const lockedDelay = time.Second
+
 // again is a failure that Asynq retries after a delay that the ledger computed.
 type again struct {
 	delay   time.Duration
@@ -77,6 +80,9 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		return s.attempt(claim, retried)
 	case tasks.Buried, tasks.Doubtful:
 		return &archive{lastWords(claim.Job)}
+	case tasks.Locked:
+		s.cfg.Logger.Info("a job is locked by another transaction; its task is delivered again", "task_id", taskID)
+		return &again{delay: lockedDelay, text: "another transaction has locked the job"}
 	case tasks.Unknown:
 		if !tasks.Kind(t.Type()).Builtin() {
 			return &archive{"the ledger does not know the job, and the task does not carry its data; submit it again"}

@@ -52,8 +52,12 @@ func (l *Ledger) acceptSome(ctx context.Context, rs []tasks.Request, who string)
 	if len(asks) == 0 {
 		return out
 	}
-	err := l.w.accept(ctx, asks)
+	failed := l.w.accept(ctx, asks)
 	for n, i := range index {
+		err := failed
+		if err == nil {
+			err = asks[n].err
+		}
 		if err != nil {
 			out[i].Err = fmt.Errorf("ledger: accept: %w", err)
 			continue

@@ -48,7 +48,7 @@ func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who strin
 	}
 	var j *job
 	var created bool
-	t := &txn{ctx: ctx, d: l.dialect, q: foreign{tx}}
+	t := &txn{ctx: ctx, d: l.dialect, q: foreign{tx}, patient: true}
 	err := t.behindSavepoint(func(t *txn) (err error) {
 		if err := l.checkPlace(t); err != nil {
 			return err

@@ -28,16 +28,23 @@ func (l *lane) apply(ctx context.Context, batch []*write) error {
 		if op.apply == nil {
 			continue
 		}
-		t := &txn{ctx: ctx, d: l.w.dialect, q: l, again: op.again}
-		if err := t.run(op.apply); err != nil {
-			var r *refusal
-			if !errors.As(err, &r) {
-				return err
-			}
-			op.err = r.err
+		if err := l.change(op, &txn{ctx: ctx, d: l.w.dialect, q: l, again: op.again}); err != nil {
+			return err
 		}
-		op.after = t.after
 	}
+	return nil
+}
+
+// change runs one write that changes something.
+func (l *lane) change(op *write, t *txn) error {
+	if err := t.run(op.apply); err != nil {
+		var r *refusal
+		if !errors.As(err, &r) {
+			return err
+		}
+		op.err = r.err
+	}
+	op.after = t.after
 	return nil
 }
 

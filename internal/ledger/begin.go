@@ -9,10 +9,11 @@ import (
 
 // Begin answers a task's arrival at a worker. Only with tasks.Mine may the
 // worker run the job; the attempt is then on record before it starts, so a job
-// that kills its worker is counted.
+// that kills its worker is counted. It does not wait for another transaction that
+// has locked the job: the outcome is tasks.Locked then, and nothing has changed.
 func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
 	var claim tasks.Claim
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		claim = tasks.Claim{}
 		if t.again {
 			// Only the worker knows whether the attempt that may be on record is
@@ -41,6 +42,9 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 		claim.Job, claim.Policy = j.Job, l.cfg.Policies(j.Kind)
 		return nil
 	})
+	if lockedOnly(err) {
+		return tasks.Claim{Outcome: tasks.Locked}, nil
+	}
 	if err != nil {
 		return tasks.Claim{}, fmt.Errorf("ledger: begin %s: %w", d.Job, err)
 	}
@@ -208,26 +212,37 @@ func (l *Ledger) release(t *txn, user, report int64, hold tasks.Hold, who, why s
 	if err != nil {
 		return err
 	}
-	return l.goOn(t, held, hold, who, why)
+	_, err = l.goOn(t, held, hold, who, why)
+	return err
 }
 
-// goOn delivers held jobs again that are still held for that reason.
-func (l *Ledger) goOn(t *txn, held []int64, hold tasks.Hold, who, why string) error {
+// goOn delivers held jobs again that are still held for that reason. It leaves out
+// those that another transaction has locked: Unhold finds them later. It answers how
+// many went on.
+func (l *Ledger) goOn(t *txn, held []int64, hold tasks.Hold, who, why string) (gone int, err error) {
 	for _, seq := range held {
-		j, err := t.find(`seq = ? AND state = 'held' AND hold = ?`, seq, hold)
+		found, err := t.freeJobs(`seq = ? AND state = 'held' AND hold = ?`, seq, hold)
 		if err != nil {
-			return err
+			return gone, err
 		}
-		if j == nil {
-			continue
-		}
-		if err := l.deliverAgain(t, j, who, why); err != nil {
-			return err
-		}
-		j.DueAt = at(0)
-		if err := l.save(t, j); err != nil {
-			return err
+		for _, j := range found {
+			ok, err := t.attempt(func() error { return l.afresh(t, j, who, why) })
+			if err != nil {
+				return gone, err
+			}
+			if ok {
+				gone++
+			}
 		}
 	}
-	return nil
+	return gone, nil
+}
+
+// afresh delivers a held job again, now.
+func (l *Ledger) afresh(t *txn, j *job, who, why string) error {
+	if err := l.deliverAgain(t, j, who, why); err != nil {
+		return err
+	}
+	j.DueAt = at(0)
+	return l.save(t, j)
 }

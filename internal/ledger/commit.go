@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"evalq/tasks"
@@ -16,16 +15,12 @@ const maxTries = 8
 
 // commit writes the batch in one transaction. If that fails because others were in
 // its way, it is repeated, and finds what they did; then each write is tried alone,
-// so that a bad one fails its own caller only. A lock that nobody lets go of is
-// waited for once with the batch, and once more by the first write that needs it
-// for a key.
-func (l *lane) commit(batch []*write) {
-	err := keptFrom(batch)
-	if err == nil {
-		batch, err = l.commitNew(batch)
-	}
+// so that a bad one fails its own caller only. It waits for no lock: the writes
+// that met one come back, and the others are committed without them.
+func (l *lane) commit(batch []*write) (locked []*write) {
+	batch, err := l.commitNew(batch)
 	if len(batch) == 0 {
-		return
+		return nil
 	}
 	if !l.w.dialect.waited(err) {
 		err = l.transact(batch)
@@ -33,70 +28,56 @@ func (l *lane) commit(batch []*write) {
 	if len(batch) > 1 && l.w.dialect.again(err) && !l.w.dialect.waited(err) {
 		err = l.transact(batch)
 	}
-	kept := map[naturalKey]error{}
+	if l.w.dialect.waited(err) {
+		batch, locked, err = l.around(batch)
+	}
+	return append(locked, l.oneByOne(batch, err)...)
+}
+
+// oneByOne tries each write of a batch alone when err is why they cannot be
+// committed together.
+func (l *lane) oneByOne(batch []*write, err error) (locked []*write) {
 	for i, op := range batch {
 		if err == nil {
-			return
-		}
-		if n := slices.IndexFunc(op.asks, func(a *ask) bool { return kept[a.key] != nil }); n >= 0 {
-			fail([]*write{op}, kept[op.asks[n].key])
-			continue
+			return locked
 		}
 		if errors.Is(err, errNoConnection) {
 			fail(batch[i:], err)
-			return
+			return locked
 		}
 		if i == 0 && len(batch) == 1 && !l.worthRepeating(err) {
 			fail(batch, err)
-			return
+			return locked
 		}
-		if down := l.alone(op); down != nil {
+		met, down := l.alone(op)
+		if down != nil {
 			fail(batch[i:], down)
-			return
+			return locked
 		}
-		if l.w.dialect.waited(op.err) {
-			for _, a := range op.asks {
-				kept[a.key] = op.err
-			}
+		if met {
+			locked = append(locked, op)
 		}
 	}
+	return locked
 }
 
-// acceptBeside is what the side lane does. The main lane finds the errors too, but
-// for a lock that was waited for: that counts as the first time.
-func (l *lane) acceptBeside(batch []*write) (left []*write) {
-	left, err := l.commitNew(batch)
-	if l.w.dialect.waited(err) {
-		for _, op := range left {
-			op.kept = err
-		}
-	}
-	return left
-}
-
-// keptFrom is the error of a write that waited for a lock before.
-func keptFrom(batch []*write) error {
-	for _, op := range batch {
-		if op.kept != nil {
-			return op.kept
-		}
-	}
-	return nil
-}
-
-// alone commits one write. Its own failure is in op; down is set when the
-// database cannot be reached, which is the failure of all that wait.
-func (l *lane) alone(op *write) (down error) {
+// alone commits one write. Its own failure is in op; locked is set when it met a
+// lock, down when the database cannot be reached, which is the failure of all that
+// wait.
+func (l *lane) alone(op *write) (locked bool, down error) {
 	for try := 1; ; try++ {
 		err := l.transact([]*write{op})
 		switch {
 		case err == nil:
-			return nil
+			return false, nil
 		case errors.Is(err, errNoConnection):
-			return err
-		case try == maxTries || l.w.dialect.waited(err) || !l.worthRepeating(err):
+			return false, err
+		case l.w.dialect.waited(err):
+			op.met = err
+			return true, nil
+		case try == maxTries || !l.worthRepeating(err):
 			fail([]*write{op}, err)
-			return nil
+			return false, nil
 		}
 		// Two that are in each other's way must not return together.
 		time.Sleep(time.Duration(try) * rand.N(4*time.Millisecond))

@@ -19,9 +19,13 @@ type Dialect struct {
 	OneOwner bool
 	// Numbered is set when arguments are $1, $2 … in place of ?.
 	Numbered bool
-	// lock keeps the rows that a SELECT reads from others until the commit;
-	// free does the same and leaves out rows that somebody else holds.
-	lock, free string
+	// lock keeps the rows that a SELECT reads from others until the commit, and
+	// fails when somebody else holds one; wait waits for that; free leaves such
+	// rows out.
+	lock, wait, free string
+	// nowait goes before a statement that changes rows, where the session cannot
+	// say that it waits for no lock.
+	nowait string
 	// returning is set when an INSERT can give back the key that it made.
 	returning bool
 	// arrays is set when an argument can be a whole column.
@@ -38,8 +42,8 @@ type Dialect struct {
 	// way: a deadlock, a lock that took too long, a key that was just taken.
 	// Doing it again finds another state. Nil means never.
 	Again func(error) bool
-	// Waited reports whether that was a lock which took too long: doing it again
-	// takes as long again. Nil means never.
+	// Waited reports whether that was a lock which another transaction holds. Nil
+	// means never.
 	Waited func(error) bool
 	// Answered reports whether the database itself refused, so that the outcome
 	// is known. Nil means that it always does.
@@ -55,19 +59,20 @@ func SQLite() Dialect {
 	return Dialect{Name: "sqlite", Begin: "BEGIN IMMEDIATE", OneOwner: true, returning: true}
 }
 
-// Postgres is the dialect of PostgreSQL. The session gives up on locks and on
-// transactions that a stopped process left open, so that nobody waits for it.
+// Postgres is the dialect of PostgreSQL. The session does not wait for locks, since
+// all writes of the process stand behind each other; what meets one is repeated
+// apart. And the server ends transactions that a stopped process left open.
 func Postgres() Dialect {
 	return Dialect{
 		Name: "postgres", Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Numbered: true,
 		Session: []string{
-			"SET lock_timeout = '5s'", "SET idle_in_transaction_session_timeout = '5s'", "SET synchronous_commit = on",
+			"SET lock_timeout = '5ms'", "SET idle_in_transaction_session_timeout = '5s'", "SET synchronous_commit = on",
 			// For statements outside of a transaction too.
 			"SET default_transaction_isolation = 'read committed'",
 			// The planner would otherwise plan for each size of a batch anew.
 			"SET plan_cache_mode = force_generic_plan",
 		},
-		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
+		lock: " FOR UPDATE NOWAIT", wait: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
 		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
 		savepoint: []string{"SAVEPOINT evalq_submit"},
 		notify:    "SELECT pg_notify('" + Channel + "', '')",
@@ -80,7 +85,10 @@ func MySQL() Dialect {
 	return Dialect{
 		Name: "mysql", Begin: "START TRANSACTION",
 		Session: []string{
-			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET SESSION innodb_lock_wait_timeout = 5",
+			"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+			// MariaDB reads what is in the comment, and then it is 0: no wait. MySQL's
+			// least is a second.
+			"SET SESSION innodb_lock_wait_timeout = 1, SESSION lock_wait_timeout = /*M!100300 0 * */ 1",
 			// Where summer time ends, an hour of local time comes twice, and the clock
 			// would be an hour ahead in the first.
 			"SET SESSION time_zone = '+00:00'",
@@ -88,7 +96,9 @@ func MySQL() Dialect {
 			// can only end connections that are idle, whatever they do.
 			"SET SESSION wait_timeout = /*M!100300 28800, SESSION idle_transaction_timeout = */ 5",
 		},
-		lock: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
+		lock: " FOR UPDATE NOWAIT", wait: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
+		// For the session as a whole 0 would make an error of SKIP LOCKED.
+		nowait: "/*M!100300 SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ ",
 		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
 		// The first is quietly ignored outside of a transaction.
 		savepoint: []string{"SAVEPOINT evalq_submit", "ROLLBACK TO SAVEPOINT evalq_submit"},

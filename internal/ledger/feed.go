@@ -45,7 +45,7 @@ type Fed struct {
 // finds it queued; a job that never arrives in Asynq is found by InRedis.
 func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fed, error) {
 	var fed Fed
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		fed = Fed{After: win.After}
 		if t.again {
 			return refuse(tasks.ErrOutcomeUnknown) // what was handed out then is found by InRedis
@@ -70,13 +70,13 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		}
 		fed.After, fed.More = picked.after, picked.more
 		for _, j := range picked.interleave(free) {
-			if err := l.move(t, j, tasks.Queued, "relay", ""); err != nil {
+			ok, err := t.attempt(func() error { return l.moveTo(t, j, tasks.Queued, "") })
+			if err != nil {
 				return err
 			}
-			if err := l.save(t, j); err != nil {
-				return err
+			if ok {
+				fed.Jobs = append(fed.Jobs, j.Job)
 			}
-			fed.Jobs = append(fed.Jobs, j.Job)
 		}
 		return nil
 	})
@@ -84,6 +84,14 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
 	}
 	return fed, nil
+}
+
+// moveTo is a move of the relay's, saved.
+func (l *Ledger) moveTo(t *txn, j *job, to tasks.State, why string) error {
+	if err := l.move(t, j, to, "relay", why); err != nil {
+		return err
+	}
+	return l.save(t, j)
 }
 
 // soleFeeder takes the queue for this transaction, so that two relays together
@@ -196,22 +204,19 @@ func (h hand) interleave(n int) []*job {
 }
 
 // Unfeed takes back a hand-over that did not reach Redis. It changes nothing
-// when the job has moved on.
+// when the job has moved on, or is locked by another transaction: then InRedis
+// finds it.
 func (l *Ledger) Unfeed(ctx context.Context, ids []string, why string) error {
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		for _, id := range ids {
-			j, err := t.find(`id = ?`, id)
+			found, err := t.freeJobs(`id = ? AND state = 'queued'`, id)
 			if err != nil {
 				return err
 			}
-			if j == nil || j.State != tasks.Queued {
-				continue
-			}
-			if err := l.move(t, j, tasks.Accepted, "relay", why); err != nil {
-				return err
-			}
-			if err := l.save(t, j); err != nil {
-				return err
+			for _, j := range found {
+				if _, err := t.attempt(func() error { return l.moveTo(t, j, tasks.Accepted, why) }); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -228,7 +233,7 @@ func (l *Ledger) Unfeed(ctx context.Context, ids []string, why string) error {
 func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 	// No named result: when the caller gives up, the write goes on.
 	ripe := 0
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		now := ms(l.now())
 		n, err := t.ripenAccepted(now)
 		if err != nil {
@@ -238,16 +243,16 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 		if err != nil {
 			return err
 		}
+		ripe = n
 		for _, j := range held {
-			if err := l.deliverAgain(t, j, "relay", "due"); err != nil {
+			ok, err := t.attempt(func() error { return l.afresh(t, j, "relay", "due") })
+			if err != nil {
 				return err
 			}
-			j.DueAt = at(0)
-			if err := l.save(t, j); err != nil {
-				return err
+			if ok {
+				ripe++
 			}
 		}
-		ripe = n + len(held)
 		return nil
 	})
 	if err != nil {
@@ -256,7 +261,8 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 	return ripe, nil
 }
 
-// ripenAccepted changes the rows by their keys: with a subquery in place of the
+// ripenAccepted leaves out jobs that another transaction has locked. It changes
+// the rows by their keys: with a subquery in place of the
 // list, MariaDB goes through all accepted jobs and locks each.
 func (t *txn) ripenAccepted(now int64) (ripe int, err error) {
 	due, err := t.seqs(`state = 'accepted' AND due_at > 0 AND due_at <= ? ORDER BY due_at LIMIT ?`, now, ripenChunk)
@@ -264,9 +270,23 @@ func (t *txn) ripenAccepted(now int64) (ripe int, err error) {
 		return 0, err
 	}
 	for chunk := range slices.Chunk(due, feedChunk) {
-		args := []any{now}
-		for i := range feedChunk { // always as many, so that it is one statement
-			args = append(args, chunk[min(i, len(chunk)-1)])
+		some := func(chunk []int64) []any {
+			args := []any{now}
+			for i := range feedChunk { // always as many, so that it is one statement
+				args = append(args, chunk[min(i, len(chunk)-1)])
+			}
+			return args
+		}
+		args := some(chunk)
+		if t.d.free != "" {
+			free, err := t.seqs(`state = 'accepted' AND due_at > 0 AND due_at <= ? AND seq IN (`+list(feedChunk)+`)`+t.d.free, args...)
+			if err != nil {
+				return 0, err
+			}
+			if len(free) == 0 {
+				continue
+			}
+			args = some(free)
 		}
 		n, err := t.changed(`UPDATE evalq_jobs SET due_at = 0 WHERE state = 'accepted' AND due_at > 0 AND due_at <= ? AND seq IN (`+list(feedChunk)+`)`, args...)
 		if err != nil {

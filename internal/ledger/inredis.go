@@ -45,9 +45,10 @@ func (l *Ledger) InRedis(ctx context.Context, after int64, age int64, limit int)
 
 // Redeliver raises the delivery of a queued or retrying job whose task was lost
 // in Redis. It changes nothing when the job has moved on from that delivery. A
-// retrying job keeps its time.
+// retrying job keeps its time. A job that another transaction has locked is left
+// for the next look.
 func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why string) error {
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		j, err := t.byID(id)
 		if err != nil {
 			return err
@@ -63,7 +64,7 @@ func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why str
 		}
 		return l.save(t, j)
 	})
-	if err != nil {
+	if err != nil && !lockedOnly(err) {
 		return fmt.Errorf("ledger: redeliver %s: %w", id, err)
 	}
 	return nil
@@ -135,13 +136,14 @@ func (l *Ledger) ShowDead(ctx context.Context, limit int) error {
 	return nil
 }
 
-// ChoreDone notes that Redis is right for the job at that delivery.
+// ChoreDone notes that Redis is right for the job at that delivery. While another
+// transaction has locked the job, it stays a chore.
 func (l *Ledger) ChoreDone(ctx context.Context, id string, delivery int) error {
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		_, err := t.exec(`UPDATE evalq_jobs SET chore = 0 WHERE id = ? AND delivery = ?`, id, delivery)
 		return err
 	})
-	if err != nil {
+	if err != nil && !lockedOnly(err) {
 		return fmt.Errorf("ledger: note chore of %s: %w", id, err)
 	}
 	return nil

@@ -96,7 +96,12 @@ func (l *lane) close() {
 
 // transact runs the batch between the dialect's BEGIN and COMMIT on the
 // writer's own connection, on which its statements stay prepared.
-func (l *lane) transact(batch []*write) (err error) {
+func (l *lane) transact(batch []*write) error {
+	return l.inTransaction(func(ctx context.Context) ([]*write, error) { return batch, l.apply(ctx, batch) })
+}
+
+// inTransaction commits what apply has done and says it did.
+func (l *lane) inTransaction(apply func(context.Context) ([]*write, error)) (err error) {
 	if err := l.begin(); err != nil {
 		return err
 	}
@@ -113,13 +118,14 @@ func (l *lane) transact(batch []*write) (err error) {
 			}
 		}
 	}()
-	if err := l.apply(ctx, batch); err != nil {
+	done, err := apply(ctx)
+	if err != nil {
 		return l.broken(err)
 	}
 	if err := l.end("COMMIT"); err != nil {
 		err = l.broken(unavailable("commit", err))
 		if errors.Is(err, errBroken) {
-			for _, op := range batch {
+			for _, op := range done {
 				op.again = true
 			}
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"evalq/tasks"
 )
 
 // newLanes is a bench with a side lane. Its transactions take no lock before they
@@ -192,97 +195,132 @@ func TestWithoutAConnectionForTheSideLaneTheOtherDoesEverything(t *testing.T) {
 	}
 }
 
-func TestThoseWhoWantOneKeyThatIsKeptWaitForItTogether(t *testing.T) {
+func TestAWriteThatMeetsALockIsTriedApartAndTheOthersOfItsBatchAreCommitted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	waited := errors.New("the lock took too long")
+	b.db.SetMaxOpenConns(2)
+	b.dialect.Begin = "BEGIN"
+	waited := errors.New("the lock is not free")
 	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
 	b.dialect.Waited = b.dialect.Again
-	var tried []string
-	b.accepts = func(_ *txn, ops []*write) error {
-		who := ""
-		for _, op := range ops {
-			who += op.asks[0].who
+	var locked atomic.Bool
+	locked.Store(true)
+	var apart atomic.Int64
+	write := func(n int, keyLocked bool) func(*txn) error {
+		return func(t *txn) error {
+			if t.q == prepared(b.apart.lane) {
+				apart.Add(1)
+			}
+			if keyLocked && locked.Load() {
+				return waited
+			}
+			return b.insert(n)(t)
 		}
-		tried = append(tried, who)
-		if who == "2" {
-			return nil
-		}
-		return waited
 	}
-	one := func(n int) *write { return &write{ctx: t.Context(), asks: []*ask{keyed(n)}} }
-	for name, c := range map[string]struct {
-		kept error // on the side lane
-		want string
-	}{
-		"from the first time on": {nil, "[1121 1 2]"},
-		"after the side lane":    {waited, "[1 2]"},
-	} {
-		tried = nil
-		batch := []*write{one(1), one(1), one(2), one(1)}
-		batch[0].kept = c.kept
-		b.main.commit(batch)
-		for i, op := range batch {
-			if errors.Is(op.err, waited) != (op.asks[0].who == "1") {
-				t.Errorf("%s: write %d got %v", name, i, op.err)
+	release := b.block()
+	results := make([]chan error, 4)
+	for n := range results {
+		results[n] = make(chan error, 1)
+		go func() { results[n] <- b.do(t.Context(), write(n, n%2 == 0)) }()
+		b.awaitLine(n + 1)
+	}
+	release()
+	for _, n := range []int{1, 3} {
+		if err := <-results[n]; err != nil {
+			t.Errorf("write %d: %v", n, err)
+		}
+	}
+	b.wantStored(1, 3)
+	b.eventually("the others are tried apart", func() bool { return apart.Load() > 2 })
+	if err := b.soon(t.Context(), write(9, true)); !errors.Is(err, errLocked) || !errors.Is(err, waited) {
+		t.Errorf("who does not wait got %v", err)
+	}
+	locked.Store(false)
+	for _, n := range []int{0, 2} {
+		if err := <-results[n]; err != nil {
+			t.Errorf("write %d: %v", n, err)
+		}
+	}
+	b.wantStored(0, 1, 2, 3)
+}
+
+func TestACallerWhoGivesUpWhileHisWriteWaitsForALockHasDoneNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.db.SetMaxOpenConns(2)
+	waited := errors.New("the lock is not free")
+	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
+	b.dialect.Waited = b.dialect.Again
+	b.dialect.Begin = "BEGIN"
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- b.do(ctx, func(*txn) error { return waited }) }()
+	b.eventually("it waits", func() bool {
+		b.writer.mu.Lock()
+		defer b.writer.mu.Unlock()
+		for _, op := range b.apart.waiting {
+			if op.tries > 3 { // its next pause is long enough to be met in it
+				cancel()
+				return true
 			}
 		}
-		if got := fmt.Sprint(tried); got != c.want {
-			t.Errorf("%s: tried were %s, want %s", name, got, c.want)
-		}
+		return false
+	})
+	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, tasks.ErrOutcomeUnknown) {
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestALockThatNobodyLetsGoOfIsWaitedForTwiceAtTheMost(t *testing.T) {
+func TestRequestsForAKeyThatIsLockedWaitBehindEachOtherAndTheRestOfACallersGoOn(t *testing.T) {
 	t.Parallel()
-	waited := errors.New("the lock took too long")
-	for name, c := range map[string]struct {
-		alone      bool // nobody else in the batch
-		transact   bool // not tried by one statement
-		tries, all int
-	}{
-		"by one statement":             {true, false, 2, 2},
-		"by one statement for several": {false, false, 2, 3},
-		"by a transaction":             {true, true, 2, 2},
-		"by a transaction of several":  {false, true, 2, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
-			b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
-			b.dialect.Waited = b.dialect.Again
-			tries, all := 0, 0
-			try := func(_ *txn, ops []*write) error {
-				all++
-				for _, op := range ops {
-					if op.asks[0].who == "1" {
-						tries++
-						return waited
-					}
+	b := newBench(t)
+	b.db.SetMaxOpenConns(2)
+	b.dialect.Begin = "BEGIN"
+	waited := errors.New("the lock is not free")
+	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
+	b.dialect.Waited = b.dialect.Again
+	var locked atomic.Bool
+	locked.Store(true)
+	var onMain, others atomic.Int64
+	b.accepts = func(t *txn, ops []*write) error {
+		for _, op := range ops {
+			for _, q := range op.asks {
+				switch {
+				case q.key != keyed(1).key:
+					others.Add(1)
+				case t.q == prepared(b.main):
+					onMain.Add(1)
 				}
-				return nil
+				if q.key == keyed(1).key && locked.Load() {
+					return waited
+				}
 			}
-			b.accepts = try
-			if !c.transact {
-				b.acceptsNew = func(t *txn, ops []*write) ([]*write, error) { return nil, try(t, ops) }
-			}
-			batch := []*write{{ctx: t.Context(), asks: []*ask{keyed(1)}}}
-			if !c.alone {
-				batch = append(batch, &write{ctx: t.Context(), asks: []*ask{keyed(2)}})
-			}
-			if err := b.do(t.Context(), b.insert(1)); err != nil { // opens the connection
-				t.Fatal(err)
-			}
-			b.main.commit(batch)
-			if !errors.Is(batch[0].err, waited) {
-				t.Errorf("the one got %v, want %v", batch[0].err, waited)
-			}
-			if !c.alone && batch[1].err != nil {
-				t.Errorf("the other got %v", batch[1].err)
-			}
-			if tries != c.tries || all != c.all {
-				t.Errorf("%d tries of %d waited for it, want %d of %d", tries, all, c.tries, c.all)
-			}
-		})
+		}
+		return nil
+	}
+	done := make(chan error, 3)
+	go func() { done <- b.accept(t.Context(), []*ask{keyed(2), keyed(1), keyed(3)}) }()
+	waiting := func(n int) func() bool {
+		return func() bool {
+			b.writer.mu.Lock()
+			defer b.writer.mu.Unlock()
+			return b.apart.keys[keyed(1).key] == n && len(b.apart.keys) == 1
+		}
+	}
+	b.eventually("the other two are accepted", waiting(1))
+	met := onMain.Load()
+	for range 2 {
+		go func() { done <- b.accept(t.Context(), []*ask{keyed(1)}) }()
+	}
+	b.eventually("the next ones wait too", waiting(3))
+	if onMain.Load() != met {
+		t.Error("a request for a key that is known to be locked was tried with others")
+	}
+	locked.Store(false)
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 }

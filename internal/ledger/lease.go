@@ -25,7 +25,7 @@ func (l *Ledger) Lead(ctx context.Context, holder string) (bool, error) {
 		return true, nil
 	}
 	leads := false
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.pulse.soon(ctx, func(t *txn) error {
 		leads = false
 		var value string
 		found, err := t.row([]any{&value}, `SELECT value FROM evalq_meta WHERE name = ?`+t.d.lock, sweeper)
@@ -34,15 +34,25 @@ func (l *Ledger) Lead(ctx context.Context, holder string) (bool, error) {
 		}
 		owner, count, _ := strings.Cut(value, " ")
 		free := !found || owner == "" || owner == holder
-		if !free && len(l.lease.look(l.clock.now(), map[string]string{sweeper: value}, leaseFor)) == 0 {
+		if !free && len(l.lease.look(l.clock.now(), map[string]string{sweeper: value}, nil, leaseFor)) == 0 {
 			return nil
 		}
 		leads = true
 		n, _ := strconv.ParseInt(count, 10, 64)
 		return t.setMeta(sweeper, holder+" "+strconv.FormatInt(n+1, 10))
 	})
+	if lockedOnly(err) {
+		// Whoever led leads, since no other can take the lease meanwhile.
+		led, _ := l.led.Load().(string)
+		return led == holder, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("ledger: ask for the lease: %w", err)
+	}
+	if leads {
+		l.led.Store(holder)
+	} else if led, _ := l.led.Load().(string); led == holder {
+		l.led.Store("")
 	}
 	return leads, nil
 }
@@ -52,7 +62,8 @@ func (l *Ledger) Resign(ctx context.Context, holder string) error {
 	if l.dialect.OneOwner {
 		return nil
 	}
-	err := l.w.do(ctx, func(t *txn) error {
+	l.led.Store("")
+	err := l.pulse.soon(ctx, func(t *txn) error {
 		_, err := t.exec(`UPDATE evalq_meta SET value = '' WHERE name = ? AND value LIKE ?`, sweeper, holder+" %")
 		return err
 	})

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"evalq/tasks"
@@ -67,12 +68,14 @@ type Ledger struct {
 	dialect *Dialect
 	clock   *dbClock
 	w       *writer
+	pulse   *writer // for signs of life, which depend on no other write
 	read    *sql.DB
 	id      string
 	notices notices
-	watch   watch    // of the workers
-	lease   watch    // of the relay that leads
-	joined  sync.Map // the workers of this process, by id
+	watch   watch        // of the workers
+	lease   watch        // of the relay that leads
+	led     atomic.Value // the holder here that had the lease last; a string
+	joined  sync.Map     // the workers of this process, by id
 }
 
 // New takes a database whose schema is up to date: write is used through one
@@ -101,8 +104,10 @@ func unnamed(write, read *sql.DB, d Dialect, c Config) *Ledger {
 		l.w.acceptsNew = l.acceptNew
 		l.w.side = &lane{w: l.w}
 	}
+	l.pulse = l.w
 	if !d.OneOwner {
 		l.w.lost = l.forgetIdle
+		l.pulse = newWriter(write, l.dialect, l.clock)
 	}
 	l.notices.init()
 	return l
@@ -160,7 +165,10 @@ func (l *Ledger) ID() string { return l.id }
 
 // Close waits for the writes under way and refuses new ones with
 // tasks.ErrUnavailable. It does not close the database handles.
-func (l *Ledger) Close() { l.w.close() }
+func (l *Ledger) Close() {
+	l.w.close()
+	l.pulse.close()
+}
 
 // Ready reports whether the ledger can commit, by committing. It needs as much
 // room on disk as any other write.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,13 +34,27 @@ type sighting struct {
 	since time.Time
 }
 
-// look takes in the present beats and names those that have stood still for as
-// long as still.
-func (w *watch) look(now time.Time, beats map[string]string, still time.Duration) (silent []string) {
+// quiet names those whose beat has not changed for longer than a blink.
+func (w *watch) quiet(now time.Time, beats map[string]string) (out []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now.Sub(w.looked) > blink {
-		for who, s := range w.seen {
+	for who, beat := range beats {
+		if s, ok := w.seen[who]; ok && s.beat == beat && now.Sub(s.since) >= blink {
+			out = append(out, who)
+		}
+	}
+	return out
+}
+
+// look takes in the present beats and names those that have stood still for as
+// long as still. Those that are mute could not have beaten, so for them it is as
+// if nobody had looked.
+func (w *watch) look(now time.Time, beats map[string]string, mute []string, still time.Duration) (silent []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	away := now.Sub(w.looked) > blink
+	for who, s := range w.seen {
+		if away || slices.Contains(mute, who) {
 			s.since = now.Add(-min(w.looked.Sub(s.since), still/2))
 			w.seen[who] = s
 		}
@@ -132,11 +147,48 @@ func (l *Ledger) silent(ctx context.Context) (map[string]int64, error) {
 	if err := rows.Err(); err != nil {
 		return nil, readError("workers", err)
 	}
+	now := l.clock.now()
+	mute := l.mute(ctx, l.watch.quiet(now, seen))
 	out := map[string]int64{}
-	for _, id := range l.watch.look(l.clock.now(), seen, silence) {
+	for _, id := range l.watch.look(now, seen, mute, silence) {
 		out[id] = beats[id]
 	}
 	return out, nil
+}
+
+// mute names those of some workers whose rows another transaction has locked: they
+// may live and be kept from beating. Without an answer that is all of them.
+func (l *Ledger) mute(ctx context.Context, workers []string) []string {
+	if len(workers) == 0 {
+		return nil
+	}
+	args := make([]any, len(workers))
+	for i, w := range workers {
+		args[i] = w
+	}
+	free := map[string]bool{}
+	err := l.pulse.soon(ctx, func(t *txn) error {
+		// An array of its own: when the caller gives up, the write goes on.
+		rows, err := t.query(`SELECT id FROM evalq_workers WHERE id IN (`+list(len(args))+`)`+t.d.free, slices.Clone(args)...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		found := map[string]bool{}
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return unavailable("read", err)
+			}
+			found[id] = true
+		}
+		free = found
+		return rows.Err()
+	})
+	if err != nil {
+		return workers
+	}
+	return slices.DeleteFunc(workers, func(w string) bool { return free[w] })
 }
 
 // orphans lists workers that have ended with jobs on record as running.
@@ -170,27 +222,34 @@ const (
 	ended   = -2
 )
 
-// bury spares a worker that has beaten since.
+// bury spares a worker that has beaten since. Jobs of which another transaction
+// has locked something are left to the next time, as orphans.
 func (l *Ledger) bury(ctx context.Context, worker string, beat int64) (int, error) {
 	// No named result: when the caller gives up, the write goes on.
 	lost := 0
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		lost = 0
 		if spared, err := l.end(t, worker, beat); err != nil || spared {
 			return err
 		}
-		running, err := t.runningOn(worker)
+		running, err := t.freeJobs(`state = 'running' AND worker = ?`, worker)
 		if err != nil {
 			return err
 		}
-		lost = len(running)
 		for _, j := range running {
-			if err := l.lose(t, j); err != nil {
+			ok, err := t.attempt(func() error { return l.lose(t, j) })
+			if err != nil {
 				return err
+			}
+			if ok {
+				lost++
 			}
 		}
 		return nil
 	})
+	if lockedOnly(err) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, fmt.Errorf("ledger: bury worker %s: %w", worker, err)
 	}

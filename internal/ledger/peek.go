@@ -18,7 +18,7 @@ func Peek(ctx context.Context, write, read *sql.DB, d Dialect, cfg *Config) (*Le
 	}
 	l := unnamed(write, read, d, c)
 	if write == nil {
-		l.w.close()
+		l.Close()
 	}
 	if err := l.row(ctx, `SELECT value FROM evalq_meta WHERE name = 'ledger_id'`).Scan(&l.id); err != nil && !isNoRows(err) {
 		return nil, readError("id", err)

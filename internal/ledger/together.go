@@ -13,6 +13,7 @@ type ask struct {
 	key     naturalKey
 	job     *job
 	created bool
+	err     error // its own, when the others of the same caller went on without it
 }
 
 // naturalKey is what all revisions of a job share.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,12 @@ type txn struct {
 	q     prepared
 	again bool // an earlier commit of the same write broke off
 	after []func()
+	// mark is set when the transaction goes around locks: it runs a statement of
+	// its savepoints.
+	mark func(ctx context.Context, statement string) error
+	// patient is set in a transaction of a caller's, which waits for locks as its
+	// owner has set it.
+	patient bool
 }
 
 func (t *txn) run(apply func(*txn) error) (err error) {
@@ -29,11 +36,19 @@ func (t *txn) run(apply func(*txn) error) (err error) {
 }
 
 func (t *txn) exec(query string, args ...any) (sql.Result, error) {
+	if t.d.nowait != "" && !t.patient && changes(query) {
+		query = t.d.nowait + query
+	}
 	res, err := t.q.exec(t.ctx, t.d.sql(query), plain(args))
 	if err != nil {
 		return nil, unavailable("write", err)
 	}
 	return res, nil
+}
+
+func changes(query string) bool {
+	verb, _, _ := strings.Cut(query, " ")
+	return verb == "INSERT" || verb == "UPDATE" || verb == "DELETE"
 }
 
 // changed is exec that answers how many rows it met.
@@ -94,9 +109,14 @@ func (t *txn) row(dest []any, query string, args ...any) (bool, error) {
 	return true, nil
 }
 
-// jobs reads jobs to change them: nobody else changes them before the commit.
+// jobs reads jobs to change them: nobody else changes them before the commit. It
+// does not wait for one that another transaction has locked: that is an error.
 func (t *txn) jobs(where string, args ...any) ([]*job, error) {
-	return t.scan(where+t.d.lock, args...)
+	lock := t.d.lock
+	if t.patient {
+		lock = t.d.wait
+	}
+	return t.scan(where+lock, args...)
 }
 
 // freeJobs is jobs without those that somebody else is changing just now.
@@ -112,7 +132,7 @@ func (t *txn) scan(where string, args ...any) ([]*job, error) {
 	return scanJobs(rows)
 }
 
-// seqs lists the keys of jobs without locking them.
+// seqs lists the keys of jobs. It locks none unless where ends with a lock.
 func (t *txn) seqs(where string, args ...any) ([]int64, error) {
 	rows, err := t.query(`SELECT seq FROM evalq_jobs WHERE `+where, args...)
 	if err != nil {

@@ -32,11 +32,15 @@ func (l *Ledger) Unhold(ctx context.Context) (int, error) {
 		if len(held) == 0 {
 			continue
 		}
-		err = l.w.do(ctx, func(t *txn) error { return l.goOn(t, held, w.hold, "relay", w.why) })
+		gone := 0
+		err = l.w.soon(ctx, func(t *txn) (err error) {
+			gone, err = l.goOn(t, held, w.hold, "relay", w.why)
+			return err
+		})
 		if err != nil {
 			return total, fmt.Errorf("ledger: release held jobs: %w", err)
 		}
-		total += len(held)
+		total += gone
 	}
 	return total, nil
 }

@@ -38,8 +38,11 @@ func (t *txn) join(w tasks.Worker, started, now int64) error {
 // again; what it ran is not its own any more. One that joined here and that the
 // database does not know, because it is an older copy by now, joins again: else
 // all that it begins would be taken for lost.
+//
+// On a shared ledger it is written on a connection of its own and waits for no
+// other write.
 func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.pulse.soon(ctx, func(t *txn) error {
 		now := ms(l.now())
 		n, err := t.changed(`UPDATE evalq_workers SET beat_at = ?, beats = beats + 1, draining = ?, ended_at = 0 WHERE id = ?`, now, draining, worker)
 		if err != nil || n > 0 {
@@ -67,26 +70,50 @@ func (l *Ledger) Leave(ctx context.Context, worker string) error {
 			return err
 		}
 		for _, j := range left {
-			var stuck bool
-			if _, err := t.row([]any{&stuck}, `SELECT stuck FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
-				return err
-			}
-			if stuck {
-				err = l.lose(t, j)
-			} else {
-				_, err = l.handBack(t, j, "its handler did not return at shutdown")
-			}
-			if err != nil {
+			if err := l.leaveBehind(t, j); err != nil {
 				return err
 			}
 		}
-		_, err = t.exec(`UPDATE evalq_workers SET ended_at = ? WHERE id = ?`, ms(l.now()), worker)
-		return err
+		return l.ended(t, worker)
 	})
+	if lockedOnly(err) {
+		// The jobs whose rows are free go back; the relay books the others as lost
+		// once it gets at them.
+		err = l.w.do(ctx, func(t *txn) error {
+			left, err := t.freeJobs(`state = 'running' AND worker = ?`, worker)
+			if err != nil {
+				return err
+			}
+			for _, j := range left {
+				if _, err := t.attempt(func() error { return l.leaveBehind(t, j) }); err != nil {
+					return err
+				}
+			}
+			return l.ended(t, worker)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("ledger: leave %s: %w", worker, err)
 	}
 	return nil
+}
+
+// leaveBehind ends what j's worker did not bring to an end.
+func (l *Ledger) leaveBehind(t *txn, j *job) error {
+	var stuck bool
+	if _, err := t.row([]any{&stuck}, `SELECT stuck FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
+		return err
+	}
+	if stuck {
+		return l.lose(t, j)
+	}
+	_, err := l.handBack(t, j, "its handler did not return at shutdown")
+	return err
+}
+
+func (l *Ledger) ended(t *txn, worker string) error {
+	_, err := t.exec(`UPDATE evalq_workers SET ended_at = ? WHERE id = ?`, ms(l.now()), worker)
+	return err
 }
 
 // HandBackStrays hands back, at no cost, the attempts that are on record for a
@@ -94,9 +121,9 @@ func (l *Ledger) Leave(ctx context.Context, worker string) error {
 // answer lost. Attempts that began less than age ago are spared.
 func (l *Ledger) HandBackStrays(ctx context.Context, worker string, known []tasks.Fence, age time.Duration) (int, error) {
 	strays := 0
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		strays = 0
-		running, err := t.runningOn(worker)
+		running, err := t.freeJobs(`state = 'running' AND worker = ?`, worker)
 		if err != nil {
 			return err
 		}
@@ -105,9 +132,12 @@ func (l *Ledger) HandBackStrays(ctx context.Context, worker string, known []task
 			if slices.Contains(known, f) || j.StartedAt.After(l.now().Add(-age)) {
 				continue
 			}
-			strays++
-			if _, err := l.handBack(t, j, "its worker did not learn of it"); err != nil {
+			ok, err := t.attempt(func() error { _, err := l.handBack(t, j, "its worker did not learn of it"); return err })
+			if err != nil {
 				return err
+			}
+			if ok {
+				strays++
 			}
 		}
 		return nil

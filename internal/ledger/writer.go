@@ -35,13 +35,13 @@ type write struct {
 	ctx   context.Context
 	apply func(*txn) error
 	asks  []*ask
-	taken bool  // guarded by writer.mu; the batch has formed
-	again bool  // a commit of it broke off, so it may be stored already
-	left  bool  // guarded by writer.mu; the side lane had it and could not do it
-	kept  error // it then waited for a lock in vain; nil when not
+	taken bool // guarded by writer.mu; the batch has formed
+	again bool // a commit of it broke off, so it may be stored already
+	left  bool // guarded by writer.mu; the side lane had it and could not do it
 	done  chan struct{}
 	err   error
 	after []func()
+	waits
 }
 
 // asksOnly reports whether the side lane may try it.
@@ -61,6 +61,7 @@ type writer struct {
 	acceptsNew func(*txn, []*write) (left []*write, err error)
 	main       *lane
 	side       *lane // nil where one commit at a time is all that the database does
+	apart      *apart
 	mu         sync.Mutex
 	queue      []*write
 	asking     int // how many of them the side lane could take
@@ -72,6 +73,7 @@ type writer struct {
 func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
 	w := &writer{db: db, dialect: d, clock: c}
 	w.main = &lane{w: w}
+	w.apart = &apart{w: w, lane: &lane{w: w}, keys: map[naturalKey]int{}, poke: make(chan struct{}, 1)}
 	return w
 }
 
@@ -79,18 +81,29 @@ func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
 // ctx ends before the batch has formed, nothing was done and ctx's error comes
 // back; when it ends later, the commit goes on and the answer is
 // tasks.ErrOutcomeUnknown.
+//
+// No write waits for a lock inside a commit. One that meets a lock of another
+// transaction is tried again by itself for patience, and then its error is
+// errLocked and tasks.ErrUnavailable.
 func (w *writer) do(ctx context.Context, apply func(*txn) error) error {
-	return w.await(&write{ctx: ctx, apply: apply, done: make(chan struct{})})
+	return w.await(&write{ctx: ctx, apply: apply, waits: waits{patience: patience}})
+}
+
+// soon is do for what is repeated anyway, such as a relay's rounds: it gives up
+// on a lock almost at once.
+func (w *writer) soon(ctx context.Context, apply func(*txn) error) error {
+	return w.await(&write{ctx: ctx, apply: apply, waits: waits{patience: briefly}})
 }
 
 // accept is do for requests, whose answers are in them when it returns nil.
 // After an error they belong to the commit that goes on.
 func (w *writer) accept(ctx context.Context, asks []*ask) error {
-	return w.await(&write{ctx: ctx, asks: asks, done: make(chan struct{})})
+	return w.await(&write{ctx: ctx, asks: asks, waits: waits{patience: patience}})
 }
 
 func (w *writer) await(op *write) error {
 	ctx := op.ctx
+	op.done, op.since = make(chan struct{}), time.Now()
 	w.mu.Lock()
 	if w.shut {
 		w.mu.Unlock()
@@ -125,11 +138,13 @@ func (w *writer) await(op *write) error {
 func (w *writer) close() {
 	w.mu.Lock()
 	w.shut = true
+	w.apart.tell()
 	w.mu.Unlock()
 	w.wg.Wait()
 	for _, l := range w.lanes() {
 		l.close()
 	}
+	w.apart.lane.close()
 }
 
 func (w *writer) lanes() []*lane {
@@ -138,6 +153,8 @@ func (w *writer) lanes() []*lane {
 	}
 	return []*lane{w.main, w.side}
 }
+
+func (w *writer) locks() bool { return w.dialect.Waited != nil }
 
 // rouse is called with mu held when the queue or what is under way has changed.
 func (w *writer) rouse() {
@@ -165,13 +182,13 @@ func (w *writer) drain(l *lane) {
 			return
 		}
 		began := time.Now()
-		var left []*write
+		var left, locked []*write
 		if l == w.main {
-			l.commit(batch)
+			locked = l.commit(batch)
 		} else {
-			left = l.acceptBeside(batch)
+			left, _ = l.commitNew(batch)
 		}
-		w.settle(l, batch, left)
+		w.settle(l, batch, left, locked)
 		l.gather(len(batch)-len(left), time.Since(began))
 	}
 }
@@ -193,7 +210,10 @@ func (w *writer) take(l *lane) (batch []*write, more bool) {
 			}
 		case op.ctx.Err() != nil && !op.left:
 			op.err = context.Cause(op.ctx)
-			close(op.done)
+			op.finish()
+			more = true
+		case w.apart.has(op.asks):
+			w.apart.add(op) // behind the write that waits for the key's lock
 			more = true
 		default:
 			op.taken, more = true, true
@@ -243,24 +263,24 @@ func (w *writer) takeable(l *lane, op *write) bool {
 	return !w.side.has(op.asks)
 }
 
-// settle answers what a lane has done and puts the rest in front of the queue.
-func (w *writer) settle(l *lane, batch, left []*write) {
+// settle answers what a lane has done, puts what it left in front of the queue,
+// and apart what met a lock.
+func (w *writer) settle(l *lane, batch, left, locked []*write) {
 	for _, op := range left {
 		op.left = true
 	}
 	for _, op := range batch {
-		if op.left && l == w.side {
+		if op.left && l == w.side || slices.Contains(locked, op) {
 			continue
 		}
-		// Here and not by the caller, who may have given up meanwhile.
-		for _, f := range op.after {
-			f()
-		}
-		close(op.done)
+		op.finish()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l.asking, l.keys = 0, nil
 	w.queue = slices.Concat(left, w.queue)
+	for _, op := range locked {
+		w.apart.add(op)
+	}
 	w.rouse()
 }

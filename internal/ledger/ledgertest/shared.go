@@ -43,6 +43,12 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"the time is the database's", databaseTime},
 		{"a worker whose row a database has lost is put on record again", lostRow},
 		{"a transaction that keeps a key does not keep the others waiting", keptKey},
+		{"the locks of many rows cost others nothing and their own callers no more than one", manyLockedRows},
+		{"the locks of many keys cost others nothing and their own callers no more than one", manyLockedKeys},
+		{"the locks of many gaps cost others nothing and their own callers no more than one", lockedGaps},
+		{"the lock of a table costs those who need it no more than a row's, and others nothing", lockedTable},
+		{"of many requests of one caller only that for a locked key is refused", lockedInABundle},
+		{"a row that is free again soon is waited for", lockedForAMoment},
 		{"many writers in each other's way keep every rule", crossfire},
 	} {
 		t.Run(c.name, func(t *testing.T) {

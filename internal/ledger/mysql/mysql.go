@@ -97,18 +97,18 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 	return errors.Join(err, uerr)
 }
 
-// again: a duplicate key, a lock that took too long, a deadlock, and rows that
+// again: a duplicate key, a lock that is not free, a deadlock, and rows that
 // changed since they were read (MariaDB's innodb_snapshot_isolation).
 func again(err error) bool {
 	switch number(err) {
-	case 1062, 1205, 1213, 1020:
+	case 1062, 1213, 1020:
 		return true
 	}
-	return false
+	return waited(err)
 }
 
-// waited: a lock that took too long.
-func waited(err error) bool { return number(err) == 1205 }
+// waited: a lock that took too long, and MySQL's word for one that a NOWAIT met.
+func waited(err error) bool { return number(err) == 1205 || number(err) == 3572 }
 
 // missing: no such table, column or database.
 func missing(err error) bool {

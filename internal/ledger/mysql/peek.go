@@ -77,7 +77,7 @@ func connect(ctx context.Context, raw string) (*DB, error) {
 		return nil, fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err)
 	}
 	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
-	d.write.SetMaxOpenConns(2)
+	d.write.SetMaxOpenConns(ledger.WriteConns)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	d.read.SetConnMaxIdleTime(idleFor)

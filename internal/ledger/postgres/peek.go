@@ -69,6 +69,13 @@ func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 	return out, nil
 }
 
+// impatient has a reader wait for the lock of a table, which a migration may hold,
+// for no longer than that: there are few of them for all who read.
+func impatient(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET lock_timeout = '3s'")
+	return err
+}
+
 // connect opens the two pools, the first of them with proof.
 func connect(ctx context.Context, url string) (*DB, error) {
 	conf, err := parse(url)
@@ -83,8 +90,8 @@ func connect(ctx context.Context, url string) (*DB, error) {
 	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
 	fresh := stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { renew(url, c); return nil })
-	d.write, d.read = stdlib.OpenDB(*conf, fresh), stdlib.OpenDB(*conf, fresh)
-	d.write.SetMaxOpenConns(3) // the two that write, and one that takes the place of a broken one
+	d.write, d.read = stdlib.OpenDB(*conf, fresh), stdlib.OpenDB(*conf, fresh, stdlib.OptionAfterConnect(impatient))
+	d.write.SetMaxOpenConns(ledger.WriteConns)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	d.read.SetConnMaxIdleTime(idleFor)
