@@ -111,7 +111,7 @@ func (v *visit) ledgerConnections(context.Context) ([]Finding, error) {
 	}
 	what := fmt.Sprintf("%d of %d connections are taken", used, most)
 	if float64(used) >= full*float64(most) {
-		return one(warning(what+"; when all are, processes of evalq cannot connect", "raise max_connections, or see who holds them; a process of evalq takes up to 11"))
+		return one(warning(what+"; when all are, processes of evalq cannot connect", "raise max_connections, or see who holds them; a process of evalq takes up to 15"))
 	}
 	return one(fine("%s", what))
 }

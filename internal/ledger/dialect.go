@@ -99,7 +99,7 @@ func MySQL() Dialect {
 		lock: " FOR UPDATE NOWAIT", wait: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		// For the session as a whole 0 would make an error of SKIP LOCKED.
 		nowait: "/*M!100300 SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ ",
-		clock: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+		clock:  "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
 		// The first is quietly ignored outside of a transaction.
 		savepoint: []string{"SAVEPOINT evalq_submit", "ROLLBACK TO SAVEPOINT evalq_submit"},
 	}

@@ -183,12 +183,30 @@ func (l *Ledger) mute(ctx context.Context, workers []string) []string {
 			found[id] = true
 		}
 		free = found
-		return rows.Err()
+		if err := rows.Err(); err != nil {
+			return unavailable("read", err)
+		}
+		rows.Close()
+		// As they do it themselves: a lock of the whole table shows only then.
+		_, err = t.exec(`UPDATE evalq_workers SET draining = draining WHERE id IN (`+list(len(args))+`)`, only(args, found)...)
+		return err
 	})
 	if err != nil {
 		return workers
 	}
 	return slices.DeleteFunc(workers, func(w string) bool { return free[w] })
+}
+
+// only is ids with those that are not among some replaced by an id of no worker, so
+// that it stays one statement.
+func only(ids []any, some map[string]bool) []any {
+	out := slices.Clone(ids)
+	for i, id := range out {
+		if !some[id.(string)] {
+			out[i] = ""
+		}
+	}
+	return out
 }
 
 // orphans lists workers that have ended with jobs on record as running.

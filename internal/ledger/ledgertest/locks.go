@@ -46,9 +46,14 @@ func (p *pair) keepTable(table string) (free func()) {
 	if !p.mysql() {
 		return p.keep(0, `LOCK TABLE `+table+` IN ACCESS EXCLUSIVE MODE`)
 	}
+	return p.lockTables(`LOCK TABLES ` + table + ` WRITE`)
+}
+
+func (p *pair) lockTables(statement string) (free func()) {
+	p.a.t.Helper()
 	conn, err := p.raw.Conn(context.Background())
 	p.a.must(err)
-	_, err = conn.ExecContext(context.Background(), `LOCK TABLES `+table+` WRITE`)
+	_, err = conn.ExecContext(context.Background(), statement)
 	p.a.must(err)
 	free = sync.OnceFunc(func() {
 		_, _ = conn.ExecContext(context.Background(), `UNLOCK TABLES`)
@@ -217,6 +222,9 @@ func lockedTable(p *pair) {
 		c.refused("what needs the table", func() error { return p.b.Audit(p.b.ctx, tasks.AuditEntry{Who: "t", Action: "t"}) })
 	}
 	p.unrelated(c, f, queued)
+	for range manyLocks {
+		c.refused("who reads the table", func() error { _, err := p.b.AuditLog(p.b.ctx, 1); return err })
+	}
 	c.wg.Wait()
 	free()
 	p.b.must(p.b.Audit(p.b.ctx, tasks.AuditEntry{Who: "t", Action: "t"}))
@@ -237,4 +245,133 @@ func lockedForAMoment(p *pair) {
 	free()
 	p.b.must(<-done)
 	p.b.wantState(j.ID, tasks.Cancelled)
+}
+
+// lockedJob: a caller's transaction that has submitted a queued job's key, or locked
+// its row, keeps the task from being begun, and its worker from nothing.
+func lockedJob(p *pair) {
+	j := p.b.accept(report(1, 1))
+	p.b.feed()
+	begin := func() tasks.Outcome {
+		c, err := p.b.Begin(p.b.ctx, tasks.Delivery{Job: j.ID, Number: 1, Worker: second})
+		p.b.must(err)
+		return c.Outcome
+	}
+	tx, err := p.raw.BeginTx(p.a.ctx, nil)
+	p.a.must(err)
+	defer tx.Rollback()
+	if _, _, err := p.a.AcceptIn(p.a.ctx, tx, report(1, 1), "test"); err != nil {
+		p.a.t.Fatal(err)
+	}
+	if got := begin(); got != tasks.Locked {
+		p.b.t.Fatalf("a job that a transaction has submitted again: %s", got)
+	}
+	p.a.must(tx.Rollback())
+	free := p.keep(0, `SELECT seq FROM evalq_jobs WHERE user_id = 1 FOR UPDATE`)
+	if got := begin(); got != tasks.Locked {
+		p.b.t.Fatalf("a job whose row is locked: %s", got)
+	}
+	p.b.must(p.b.Beat(p.b.ctx, second, false))
+	free()
+	if got := begin(); got != tasks.Mine {
+		p.b.t.Fatalf("when the lock is gone: %s", got)
+	}
+	if got := p.b.wantState(j.ID, tasks.Running); got.Attempt != 1 || got.Charged != 0 || got.Deaths != 0 {
+		p.b.t.Fatalf("the job is %+v", got)
+	}
+}
+
+// lockedWorker: a worker that cannot beat because its row, or the table, is locked
+// is not silent. Afterwards its silence counts.
+func lockedWorker(p *pair) {
+	for name, lock := range map[string]func() (free func()){
+		"its row": func() func() {
+			return p.keep(sql.LevelReadCommitted, `SELECT id FROM evalq_workers WHERE id = 'w1' FOR UPDATE`)
+		},
+		"the table": func() func() {
+			if !p.mysql() {
+				return p.keep(0, `LOCK TABLE evalq_workers IN SHARE MODE`)
+			}
+			return p.lockTables(`LOCK TABLES evalq_workers READ`)
+		},
+	} {
+		p.a.must(p.a.Beat(p.a.ctx, worker, false))
+		j, f := p.a.running(tasks.Request{Payload: tasks.EvaluationReport{UserID: 1, ReportID: int64(len(name))}})
+		free := lock()
+		if err := p.a.Beat(p.a.ctx, worker, false); !errors.Is(err, tasks.ErrUnavailable) {
+			p.a.t.Fatalf("%s: a heartbeat under the lock: %v", name, err)
+		}
+		if lost := p.watch(20 * time.Second); lost != 0 {
+			p.a.t.Fatalf("%s: %d jobs were lost under the lock", name, lost)
+		}
+		p.a.must(p.a.Progress(p.a.ctx, f, tasks.Progress{Done: 1, Total: 2})) // it works on
+		free()
+		if lost := p.watch(3*time.Second, second); lost != 0 {
+			p.a.t.Fatalf("%s: %d jobs were lost just after the lock", name, lost)
+		}
+		p.a.wantState(j.ID, tasks.Running)
+		if lost := p.watch(8*time.Second, second); lost != 1 {
+			p.a.t.Fatalf("%s: %d jobs of a worker that is silent were lost", name, lost)
+		}
+	}
+}
+
+// lockedLoss: of a dead worker's jobs one is locked; the others go on elsewhere, and
+// that one when it is free.
+func lockedLoss(p *pair) {
+	kept, _ := p.a.running(report(1, 1))
+	other, _ := p.a.running(report(2, 2))
+	free := p.keep(sql.LevelReadCommitted, `SELECT seq FROM evalq_jobs WHERE user_id = 1 FOR UPDATE`)
+	if lost := p.watch(11*time.Second, second); lost != 1 {
+		p.a.t.Fatalf("%d jobs were lost", lost)
+	}
+	p.b.wantState(other.ID, tasks.Accepted)
+	p.b.wantState(kept.ID, tasks.Running)
+	free()
+	if lost := p.watch(time.Second, second); lost != 1 {
+		p.a.t.Fatalf("%d jobs were lost when the lock was gone", lost)
+	}
+	p.b.wantState(kept.ID, tasks.Accepted)
+}
+
+// lockedLease: the relay that leads goes on leading while nobody can write the lease.
+func lockedLease(p *pair) {
+	lead := func(w *world, who string) bool {
+		ok, err := w.Lead(w.ctx, who)
+		w.must(err)
+		return ok
+	}
+	if !lead(p.a, "ra") || lead(p.b, "rb") {
+		p.a.t.Fatal("the lease went elsewhere")
+	}
+	free := p.keep(sql.LevelReadCommitted, `SELECT value FROM evalq_meta WHERE name = 'sweeper' FOR UPDATE`)
+	for range 6 {
+		if !lead(p.a, "ra") || lead(p.b, "rb") {
+			p.a.t.Fatal("under the lock the lease went elsewhere")
+		}
+		p.a.clock.pass(time.Second)
+	}
+	free()
+	if !lead(p.a, "ra") || lead(p.b, "rb") {
+		p.a.t.Fatal("after the lock the lease went elsewhere")
+	}
+}
+
+// lockedRound: what a transaction has locked of one job does not keep the relay from
+// others, be it the job's row or the place of its next event.
+func lockedRound(p *pair) {
+	first := p.a.accept(report(1, 1))
+	p.a.accept(report(2, 2))
+	last := p.a.accept(report(3, 3))
+	statement := `SELECT seq FROM evalq_jobs WHERE user_id = 3 FOR UPDATE`
+	if p.mysql() {
+		statement = `SELECT seq FROM evalq_events FORCE INDEX (evalq_events_job) WHERE job_id = '` + last.ID + `' FOR UPDATE`
+	}
+	free := p.keep(sql.LevelRepeatableRead, statement)
+	p.b.feed()
+	p.b.wantState(first.ID, tasks.Queued)
+	p.b.wantState(last.ID, tasks.Accepted)
+	free()
+	p.b.feed()
+	p.b.wantState(last.ID, tasks.Queued)
 }

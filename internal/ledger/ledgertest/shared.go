@@ -48,6 +48,11 @@ func RunShared(t *testing.T, open PairOpener) {
 		{"the locks of many gaps cost others nothing and their own callers no more than one", lockedGaps},
 		{"the lock of a table costs those who need it no more than a row's, and others nothing", lockedTable},
 		{"of many requests of one caller only that for a locked key is refused", lockedInABundle},
+		{"a job that a transaction has locked is not begun and keeps its worker from nothing", lockedJob},
+		{"a worker that a lock keeps from beating is not given up", lockedWorker},
+		{"of a dead worker's jobs the locked one waits and the others go on", lockedLoss},
+		{"a relay leads on while its lease is locked", lockedLease},
+		{"a relay's round leaves out a job that is locked", lockedRound},
 		{"a row that is free again soon is waited for", lockedForAMoment},
 		{"many writers in each other's way keep every rule", crossfire},
 	} {

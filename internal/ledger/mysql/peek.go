@@ -76,7 +76,14 @@ func connect(ctx context.Context, raw string) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err)
 	}
-	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(connector)
+	// A reader waits for the lock of a table, which a migration may hold, for no
+	// longer than that: there are few of them for all who read.
+	conf.Params["lock_wait_timeout"] = "3"
+	reading, err := mysql.NewConnector(conf)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err)
+	}
+	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(reading)
 	d.write.SetMaxOpenConns(ledger.WriteConns)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
