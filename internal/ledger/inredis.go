@@ -125,7 +125,7 @@ func (l *Ledger) Chores(ctx context.Context, limit int) ([]tasks.Job, error) {
 // ShowDead makes chores of the newest dead jobs, up to limit, because a Redis
 // that was wiped does not show them among its archived tasks any more.
 func (l *Ledger) ShowDead(ctx context.Context, limit int) error {
-	err := l.w.do(ctx, func(t *txn) error {
+	err := l.w.soon(ctx, func(t *txn) error {
 		_, err := t.exec(`UPDATE evalq_jobs SET chore = 1, dead_retried = -1 WHERE state = 'dead' AND seq IN (SELECT seq FROM
 			(SELECT seq FROM evalq_jobs WHERE state = 'dead' ORDER BY seq DESC LIMIT ?) AS newest)`, limit)
 		return err
