@@ -197,7 +197,9 @@ func (c *Client) Wait(ctx context.Context, id string) (tasks.Job, error) {
 	return r.wait(ctx, id)
 }
 
-// List reads one page of jobs, newest first and without results.
+// List reads one page of jobs, newest first, without results and without the data
+// of their payloads; Get has both. A page may hold fewer jobs than f.Limit while
+// Next is not empty, since its size in bytes is bounded too.
 func (c *Client) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
 	r, err := c.ledger("list")
 	if err != nil {

@@ -37,7 +37,7 @@ func (a *API) routeBatch() {
 	route(a, endpoint{
 		id: "submitMany", method: http.MethodPost, path: evaluationsPath + ":batch", tag: tagEvaluations,
 		summary: "Submit up to 1000 evaluations",
-		text:    "Each stands for itself: the answer says for each, in order, which job it is or what is wrong with it. Safe to repeat.",
+		text:    "Each stands for itself: the answer says for each, in order, which job it is, without its data and result, or what is wrong with it. Safe to repeat.",
 		body:    Batch{},
 		success: map[int]string{http.StatusOK: "One result a request."},
 		errors:  []int{400, 413, 415, 422},
@@ -75,6 +75,7 @@ func (a *API) submitMany(ctx context.Context, _ *struct{}) (*batchAnswer, error)
 				continue
 			}
 			job := view.Of(accepted.Job)
+			job.Data, job.Result = nil, nil // of jobs that exist already they may be larger than any request
 			out[place[k]] = BatchResult{Job: &job, Created: &accepted.Created}
 		}
 	}

@@ -70,7 +70,7 @@ func (a *API) routeEvaluations() {
 	}, a.submit)
 	route(a, endpoint{
 		id: "list", method: http.MethodGet, path: evaluationsPath, tag: tagEvaluations,
-		summary: "List jobs", text: "Newest first, without results.",
+		summary: "List jobs", text: "Newest first, without data and results. A page holds at most about 1 MiB, so it may end before its limit; next is then not empty.",
 		success: map[int]string{http.StatusOK: "One page."}, errors: []int{400, 422, 503},
 	}, a.list)
 	route(a, endpoint{

@@ -44,8 +44,16 @@ func readError(what string, err error) error {
 	return fmt.Errorf("ledger: read %s: %w: %w", what, tasks.ErrUnavailable, err)
 }
 
-// List reads one page of jobs, newest first. A bad filter is a
-// *tasks.InvalidError.
+// maxPageBytes bounds a page of a list, however many rows the caller asks for.
+// Each row counts as rowBytes and its texts.
+const (
+	maxPageBytes = 1 << 20
+	rowBytes     = 1 << 10
+)
+
+// List reads one page of jobs, newest first, without results and without the data
+// of their payloads; Get has both. A page ends before the limit when its texts
+// fill maxPageBytes. A bad filter is a *tasks.InvalidError.
 func (l *Ledger) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
 	where, args, err := conditions(f)
 	if err != nil {
@@ -56,7 +64,7 @@ func (l *Ledger) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
 		limit = 50
 	}
 	limit = min(limit, 500)
-	rows, err := l.rows(ctx, `SELECT `+jobColumns+` FROM evalq_jobs `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit+1)...)
+	rows, err := l.rows(ctx, `SELECT `+listColumns+` FROM evalq_jobs `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit+1)...)
 	if err != nil {
 		return tasks.Page{}, readError("jobs", err)
 	}
@@ -69,10 +77,25 @@ func (l *Ledger) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
 		found = found[:limit]
 		page.Next = strconv.FormatInt(found[limit-1].seq, 36)
 	}
-	for _, j := range found {
+	size := 0
+	for i, j := range found {
+		size += j.listed()
+		if i > 0 && size > maxPageBytes {
+			page.Next = strconv.FormatInt(found[i-1].seq, 36)
+			break
+		}
 		page.Jobs = append(page.Jobs, j.Job)
 	}
 	return page, nil
+}
+
+// listed is about how many bytes a list gives to the job.
+func (j *job) listed() int {
+	n := rowBytes + len(j.Skipped) + len(j.Judge)
+	if j.Error != nil {
+		n += len(j.Error.Message)
+	}
+	return n
 }
 
 func conditions(f tasks.Filter) (string, []any, error) {
@@ -237,7 +260,7 @@ func (l *Ledger) oldest(ctx context.Context) (map[tasks.Priority]tasks.Job, erro
 	for _, q := range tasks.Priorities() {
 		// The inner query reads the index of ready jobs alone; a plain min(seq) would
 		// have PostgreSQL go through all jobs from the oldest on.
-		j, err := scanJob(l.row(ctx, `SELECT `+jobColumns+` FROM evalq_jobs WHERE seq =
+		j, err := scanJob(l.row(ctx, `SELECT `+listColumns+` FROM evalq_jobs WHERE seq =
 			(SELECT min(seq + 0) FROM evalq_jobs WHERE state IN ('accepted', 'queued', 'retrying') AND queue = ? AND due_at <= ?)`, q, now))
 		if isNoRows(err) {
 			continue

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"evalq/tasks"
 )
@@ -24,6 +25,10 @@ const jobColumns = `seq, id, kind, user_id, report_id, revision, queue, state, h
 	delivery, attempt, worker, run, charged, deaths, transients, transient_since, budget,
 	accepted_at, due_at, started_at, finished_at, moved_at, done, kept, total, cancel_asked, chore, dead_retried,
 	error_class, error_message, judge, input_hash, data`
+
+// listColumns are jobColumns without the payload's data, which may be 256 KiB a
+// job.
+var listColumns = strings.Replace(jobColumns, "input_hash, data", "input_hash, ''", 1)
 
 // scanner is a *sql.Row or *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }

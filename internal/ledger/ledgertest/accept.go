@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -274,6 +275,62 @@ func listPages(w *world) {
 		if _, err := w.List(w.ctx, bad); !errors.As(err, &invalid) {
 			w.t.Fatalf("%+v: %v", bad, err)
 		}
+	}
+}
+
+func listsCarryNoData(w *world) {
+	data := json.RawMessage(`"` + strings.Repeat("d", 200_000) + `"`)
+	var ids []string
+	for i := int64(1); i <= 8; i++ {
+		ids = append(ids, w.accept(tasks.Request{Payload: tasks.Custom{Name: "own_kind", UserID: 3, ReportID: i, Data: data}}).ID)
+	}
+	page, err := w.List(w.ctx, tasks.Filter{UserID: 3, Limit: 500})
+	w.must(err)
+	if len(page.Jobs) != len(ids) || page.Next != "" {
+		w.t.Fatalf("%d jobs, next %q", len(page.Jobs), page.Next)
+	}
+	for _, j := range page.Jobs {
+		if len(j.Data) > 0 {
+			w.t.Errorf("a list carries %d bytes of data", len(j.Data))
+		}
+	}
+	if got := w.get(ids[0]); string(got.Data) != string(data) {
+		w.t.Errorf("the job itself has %d bytes of data, want all", len(got.Data))
+	}
+	o, err := w.Overview(w.ctx)
+	w.must(err)
+	for queue, j := range o.Oldest {
+		if len(j.Data) > 0 {
+			w.t.Errorf("the overview carries %d bytes of data of the oldest job of %s", len(j.Data), queue)
+		}
+	}
+}
+
+func listsAreBoundedInBytes(w *world) {
+	const jobs, text = 40, 60_000
+	for i := int64(1); i <= jobs; i++ {
+		_, f := w.running(report(4, i))
+		_, err := w.Fail(w.ctx, f, tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassInternal, Message: strings.Repeat("m", text)}})
+		w.must(err)
+	}
+	seen, pages := 0, 0
+	for f := (tasks.Filter{UserID: 4, Limit: 500}); ; pages++ {
+		page, err := w.List(w.ctx, f)
+		w.must(err)
+		size := 0
+		for _, j := range page.Jobs {
+			size += len(j.Error.Message)
+		}
+		if size > 1<<20 || len(page.Jobs) == 0 {
+			w.t.Fatalf("a page of %d jobs has %d bytes of messages", len(page.Jobs), size)
+		}
+		if seen += len(page.Jobs); page.Next == "" {
+			break
+		}
+		f.Cursor = page.Next
+	}
+	if seen != jobs {
+		w.t.Errorf("saw %d jobs, want %d", seen, jobs)
 	}
 }
 

@@ -65,6 +65,8 @@ func Run(t *testing.T, open Opener) {
 		{"a task that was taken and not begun is delivered again", unbegun},
 		{"the overview counts and names who waits longest", overview},
 		{"lists filter and page without gap or repeat", listPages},
+		{"lists carry no data of the jobs", listsCarryNoData},
+		{"lists are bounded in bytes however long the messages are", listsAreBoundedInBytes},
 		{"an interview of another user is refused", interviewOwner},
 		{"pauses and audit entries are kept", pausesAndAudit},
 		{"what cannot be read is kept once, with its bytes, until somebody settles it", quarantine},
