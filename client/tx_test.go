@@ -148,7 +148,14 @@ func TestASubmissionWaitsForATransactionWithItsKeyAndForNoOther(t *testing.T) {
 			j, err := s.Submit(s.ctx, report(10))
 			submitted <- outcome{j, err}
 		}()
-		s.waits()
+		// The server sees nothing wait: the submission is tried again and again.
+		_, err := s.Submit(s.ctx, report(50))
+		s.must(err)
+		select {
+		case got := <-submitted:
+			t.Fatalf("answered before the transaction's end: %+v", got)
+		default:
+		}
 		s.must(tx.commit())
 		got := s.soon(submitted)
 		s.must(got.err)
