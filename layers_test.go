@@ -28,7 +28,7 @@ var rooms = map[string][]string{
 	// edges
 	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
 	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
-	"mq":           {"client", "worker", "internal/redisconn", "tasks"},
+	"mq":           {"client", "worker", "internal/fault", "internal/redisconn", "tasks"},
 	// queue
 	"client":          {"internal/ledger", "internal/ledger/migration", "internal/ledger/mysql", "internal/ledger/postgres", "internal/redisconn", "internal/view", "internal/evaluation", "tasks"},
 	"worker":          {"internal/redisconn", "tasks"},
@@ -54,6 +54,7 @@ var rooms = map[string][]string{
 	"internal/mysqlurl":   {"internal/tlsfiles", "internal/zone"},
 	"internal/tlsfiles":   {},
 	"internal/zone":       {},
+	"internal/fault":      {"tasks"},
 	// imported by tests only
 	"internal/ledger/ledgertest":     {"internal/ledger", "internal/evaluation", "tasks"},
 	"internal/platform/platformtest": {"internal/mysqlurl"},

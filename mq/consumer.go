@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"evalq/client"
+	"evalq/internal/fault"
 	"evalq/tasks"
 	"evalq/worker"
 )
@@ -75,11 +76,18 @@ func ErrorOnly[T any](f func(ctx context.Context, userID uint, reportID uint64) 
 // Handler makes a handler for evalq's workers of a function of the platform's, for
 // worker.Config.Handlers and server.Config.Handlers. Its result is stored as JSON
 // in the ledger. What the function does inside worker.Checkpoint happens once.
+//
+// An error that the function returns without a class of package tasks gets one where
+// its kind can be seen: a provider that cannot be reached, does not answer in time or
+// is overloaded, and a database that cannot be reached or is locked, cost the job no
+// attempt; a request that the provider refuses is permanent. What it cannot tell is
+// internal and costs an attempt. The function says more with tasks.NewError, or the
+// program with worker.Config.Classify.
 func Handler[T any](f func(ctx context.Context, userID uint, reportID uint64) (T, error)) worker.Handler {
 	return func(ctx context.Context, job tasks.Job) (json.RawMessage, error) {
 		result, err := f(ctx, uint(job.UserID), uint64(job.ReportID))
 		if err != nil {
-			return nil, err
+			return nil, fault.Guess(ctx, err)
 		}
 		return json.Marshal(result)
 	}
@@ -125,7 +133,8 @@ type ConsumerHandler struct{}
 // NewConsumerHandler makes a ConsumerHandler.
 func NewConsumerHandler() *ConsumerHandler { return &ConsumerHandler{} }
 
-// HandleMessage calls the function that was given to SetEvaluationService. After
+// HandleMessage calls the function that was given to SetEvaluationService, and gives
+// its errors a class as Handler does. After
 // UseClient it makes the message a job instead: one that was published before then
 // is not evaluated apart from the others. A message that nobody can evaluate is a
 // permanent error.
@@ -152,7 +161,7 @@ func (h *ConsumerHandler) HandleMessage(ctx context.Context, message *Message) e
 	if evaluate == nil {
 		return tasks.NewError(tasks.ClassUnavailable, fmt.Errorf("mq: %w", ErrNoService))
 	}
-	return evaluate(ctx, uint(found.User.Low), uint64(found.Report.Low))
+	return fault.Guess(ctx, evaluate(ctx, uint(found.User.Low), uint64(found.Report.Low)))
 }
 
 func unusable(err error) error {

@@ -138,3 +138,13 @@ func result(w http.ResponseWriter, r *http.Request, c *client.Client, kind tasks
 	}
 	json.NewEncoder(w).Encode(map[string]any{"state": job.State, "progress": job.Progress, "score": nil})
 }
+
+// An error whose class the function knows and nothing else could.
+func ExampleHandler() {
+	handler := mq.Handler(func(context.Context, uint, uint64) (*report, error) {
+		return nil, tasks.NewError(tasks.ClassNotAssessable, errors.New("the interview has no answers"))
+	})
+	_, err := handler(context.Background(), tasks.Job{UserID: 7, ReportID: 42})
+	fmt.Println(err, tasks.IsPermanent(err))
+	// Output: not_assessable: the interview has no answers true
+}

@@ -103,7 +103,7 @@ func (r rules) judge(ctx context.Context, err error, failures int, since time.Ti
 	case class.Permanent():
 		return verdict{fate: buried, charged: true, err: text}
 	case class.Transient() && (since.IsZero() || time.Since(since) < transientFor):
-		return verdict{fate: later, pause: max(wait, r.pauseAfter(failures)), err: text}
+		return verdict{fate: later, pause: max(wait, r.pauseAfter(failures), sinceFirst(since)), err: text}
 	}
 	return r.charge(text, failures, wait)
 }
@@ -125,6 +125,16 @@ func (r rules) pauseAfter(failures int) time.Duration {
 			break
 		}
 	}
+	return time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))
+}
+
+// sinceFirst grows with the time for which a message has met transient errors, which
+// are not counted, so that an outage of hours is not met with a try a second.
+func sinceFirst(since time.Time) time.Duration {
+	if since.IsZero() {
+		return 0
+	}
+	pause := max(0, min(time.Since(since)/2, longestPause))
 	return time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))
 }
 

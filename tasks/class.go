@@ -16,6 +16,7 @@ const (
 	ClassAuth             Class = "provider_auth"        // the provider refuses our key
 	ClassQuota            Class = "quota_exhausted"      // the provider's account is used up
 	ClassStorage          Class = "storage"              // our own store could not be reached
+	ClassRefused          Class = "provider_refused"     // the provider finds fault with the request
 	ClassContextTooLong   Class = "context_too_long"     // the interview does not fit the model
 	ClassContentFiltered  Class = "content_filtered"     // the provider refuses the content
 	ClassNotAssessable    Class = "not_assessable"       // no reference and no key points to measure against
@@ -54,6 +55,7 @@ var classes = map[Class]classInfo{
 	ClassAuth:             {transient, "评估服务的配置需要修正，已保留您的请求，请等待管理员处理。", "The evaluation service needs a correction to its settings; your request is kept until an administrator has made it."},
 	ClassQuota:            {transient, "评估额度已用完，已保留您的请求，请等待管理员处理。", "The evaluation budget is used up; your request is kept until an administrator has renewed it."},
 	ClassStorage:          {transient, "存储暂时不可用，恢复后会自动继续，您无需操作。", "Storage is unavailable for the moment; it goes on by itself and you need not do anything."},
+	ClassRefused:          {permanent, "评估模型拒绝了这次请求，请联系管理员检查模型配置。", "The evaluation model refuses this request; please contact an administrator, who checks the model's settings."},
 	ClassContextTooLong:   {permanent, "这场面试的内容过长，无法评估，请联系管理员。", "This interview is too long to be evaluated; please contact an administrator."},
 	ClassContentFiltered:  {permanent, "面试内容未通过模型的安全检查，无法评估，请联系管理员。", "The model refused the content of this interview; please contact an administrator."},
 	ClassNotAssessable:    {permanent, "这些题目缺少参考答案或要点，无法评分，补充后可以重新评估。", "These questions have no reference answer or key points to measure against; add them and evaluate again."},
@@ -69,7 +71,7 @@ var classes = map[Class]classInfo{
 func Classes() []Class {
 	return []Class{
 		ClassInternal, ClassPanic, ClassTimeout, ClassNoProgress, ClassInvalidOutput, ClassUnavailable,
-		ClassRateLimited, ClassOverloaded, ClassAuth, ClassQuota, ClassStorage, ClassContextTooLong,
+		ClassRateLimited, ClassOverloaded, ClassAuth, ClassQuota, ClassStorage, ClassRefused, ClassContextTooLong,
 		ClassContentFiltered, ClassNotAssessable, ClassInterviewMissing, ClassWrongUser, ClassInvalidPayload,
 		ClassNoHandler, ClassWorkerLost, ClassOperator,
 	}

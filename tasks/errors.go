@@ -41,7 +41,10 @@ type Error struct {
 	Class Class
 	// After is how long the other side asked us to wait; zero means it did not.
 	After time.Duration
-	Err   error
+	// Guessed means that the class was read from Err, as package mq does for a
+	// platform's functions, and that worker.Config.Classify may know better.
+	Guessed bool
+	Err     error
 }
 
 // Error is the class, then the cause.

@@ -165,6 +165,11 @@ func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
 	case errors.Is(cause, errHandBack):
 		t.HandBack = true
 		return t
+	case cause != nil && waited(err):
+		// The time limit ended a call of the provider, which did not answer.
+		t.Class = a.classify(err)
+		t.Message = clip(plain(cause, tasks.ClassOf(cause)) + ": " + plain(err, tasks.ClassOf(err)))
+		return t
 	case cause != nil:
 		err = cause
 	}
@@ -179,13 +184,24 @@ func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
 	}
 	t.Class = a.classify(err)
 	// The class is told beside the message; its text need not repeat it.
-	t.Message = clip(strings.Replace(err.Error(), string(t.Class)+": ", "", 1))
+	t.Message = clip(plain(err, t.Class))
 	t.After = tasks.RetryAfter(err)
 	if t.Class == tasks.ClassInterviewMissing {
 		// Not a failure yet: it may still arrive. The ledger sets the end.
 		t.Hold = tasks.HoldInterviewMissing
 	}
 	return t
+}
+
+func plain(err error, class tasks.Class) string {
+	return strings.Replace(err.Error(), string(class)+": ", "", 1)
+}
+
+// waited is whether the class of an error was read from a call that may be made
+// again.
+func waited(err error) bool {
+	var classed *tasks.Error
+	return errors.As(err, &classed) && classed.Guessed && classed.Class.Transient()
 }
 
 func (a *attempt) classify(err error) (class tasks.Class) {
@@ -196,7 +212,7 @@ func (a *attempt) classify(err error) (class tasks.Class) {
 		}
 	}()
 	var classed *tasks.Error
-	if !errors.As(err, &classed) && a.s.cfg.Classify != nil {
+	if (!errors.As(err, &classed) || classed.Guessed) && a.s.cfg.Classify != nil {
 		class = a.s.cfg.Classify(err)
 	}
 	if class == "" {

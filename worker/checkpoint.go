@@ -133,7 +133,7 @@ func (a *attempt) pay(ctx context.Context, fn Step) (json.RawMessage, error) {
 	value, err := fn(call)
 	switch {
 	case err != nil && call.Err() != nil && ctx.Err() == nil:
-		return nil, tasks.NewError(tasks.ClassTimeout, fmt.Errorf("a step took longer than %s: %w", a.policy.CallTimeout, err))
+		return nil, &tasks.Error{Class: tasks.ClassTimeout, Guessed: true, Err: fmt.Errorf("a step took longer than %s: %w", a.policy.CallTimeout, err)}
 	case err == nil:
 		err = storable(value)
 	}

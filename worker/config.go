@@ -52,8 +52,9 @@ type Config struct {
 	// Handlers serve the kinds. A job of a kind without one is dead at once
 	// with the class no_handler. Required.
 	Handlers map[tasks.Kind]Handler
-	// Classify gives a class to a handler's error that carries none; an empty
-	// answer leaves it to tasks.ClassOf. Defaults to tasks.ClassOf alone.
+	// Classify gives a class to a handler's error that carries none, or one that was
+	// only guessed, see tasks.Error; an empty answer leaves it to tasks.ClassOf.
+	// Defaults to tasks.ClassOf alone.
 	Classify func(error) tasks.Class
 	// Namespace is that of the relay. Defaults to none.
 	Namespace tasks.Namespace
