@@ -43,6 +43,7 @@ type RedisQueue struct {
 	watch     watch
 	closing   chan struct{}
 	hands     hands
+	archive   archive
 
 	mu     sync.Mutex
 	closed bool

@@ -172,11 +172,21 @@ func (s *subscription) process(ctx context.Context, t *asynq.Task) error {
 		}
 		return nil
 	case buried:
+		if err := s.makeRoom(); err != nil {
+			s.q.rules.log.Warn("a message could not be set aside and is looked at again", "task_id", id, "err", err)
+			return &again{verdict{pause: busyPause, err: v.err}}
+		}
 		s.q.rules.log.Error("a message was set aside", "type", t.Type(), "task_id", id, "class", classOf(v.err))
-		s.note(id, fieldSpent, retried, fieldLosses, 0, fieldTransient, 0)
+		s.note(id, fieldSpent, retried, fieldLosses, 0, fieldTransient, 0, redisconn.FieldType, t.Type())
 		return &grave{v}
 	}
 	return &again{v}
+}
+
+func (s *subscription) makeRoom() error {
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	return s.q.archive.makeRoom(ctx, s.rdb, s.q.name, s.q.rules)
 }
 
 func (s *subscription) try(ctx, run context.Context, id string, retried int, t *asynq.Task) verdict {

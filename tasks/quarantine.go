@@ -2,6 +2,10 @@ package tasks
 
 import "time"
 
+// SourceEvaluations is the source of dead evaluations of package mq that found no room
+// in their archive any more. They can be tried again.
+const SourceEvaluations = "mq_evaluations"
+
 // Quarantined is something that came in and cannot be read. It is kept until a
 // person has dealt with it. What it holds may be personal data and is not part of
 // this.

@@ -52,7 +52,7 @@ func openBridge(cfg config.Config, b bridged, log *slog.Logger) (*mq.Bridge, err
 	return bridge, errors.Join(err, client.Close()) // the bridge makes its own
 }
 
-// Replay submits what the bridge has set aside, as it reads it now, and settles it.
+// Replay submits what the bridge has set aside, or package mq had no room for, as it reads it now, and settles it.
 // UserID and reportID, when not 0, name the true ids of a damaged message. What
 // still cannot be submitted stays, with its new reason.
 func (b bridged) Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error) {
@@ -60,7 +60,7 @@ func (b bridged) Replay(ctx context.Context, id, userID, reportID int64, who str
 	if err != nil {
 		return tasks.Job{}, err
 	}
-	if q.Source != "bridge" {
+	if q.Source != "bridge" && q.Source != tasks.SourceEvaluations {
 		return tasks.Job{}, fmt.Errorf("app: replay: what came from %s is not sent again from here; its sender has to: %w", q.Source, tasks.ErrConflict)
 	}
 	job, err := mq.Replay(ctx, b, body, userID, reportID, who)

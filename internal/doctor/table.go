@@ -25,6 +25,7 @@ var table = []check{
 	{name: "queues.foreign", looks: "tasks of other ledgers and of plain producers, in a sample of 1,000 a queue", group: ofRedis, look: (*visit).queuesForeign},
 	{name: "queues.others", looks: "queues beside those of evalq", group: ofRedis, when: notAtStart, look: (*visit).queuesOthers},
 	{name: "queues.archive", looks: "how near a queue's archive is to the 10,000 tasks that Asynq keeps", group: ofRedis, look: (*visit).queuesArchive},
+	{name: "queues.messages", looks: "what package mq has set aside, and whether it found room", group: ofRedis, look: (*visit).messagesSetAside},
 	{name: "queues.paused", looks: "queues that are paused", group: ofRedis, look: (*visit).queuesPaused},
 
 	{name: "ledger", looks: "whether the database answers", group: ofLedger, gate: true, look: (*visit).ledger},

@@ -182,6 +182,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			r.unhold(ctx)
 		case <-loss.C:
 			r.chief(ctx, "take broken tasks out", r.sweepBroken)
+			r.chief(ctx, "keep messages that left their archive", r.keepMessages)
 			r.chief(ctx, "look for archived tasks of living jobs", r.sweepArchived)
 			r.chief(ctx, "do chores", r.chores)
 			r.chief(ctx, "register queues", r.registerQueues)

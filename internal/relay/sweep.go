@@ -140,7 +140,10 @@ func (s *Sweeper) ofUser(ctx context.Context, user int64, dry bool) (int, error)
 	if some {
 		queues = append(queues, s.messages)
 	}
-	found := 0
+	found, err := s.overflowOfUser(ctx, user, dry)
+	if err != nil {
+		return found, err
+	}
 	for _, queue := range queues {
 		var ids []string
 		err := s.visit(ctx, queue, allLists, func(t *asynq.TaskInfo) {
