@@ -44,6 +44,10 @@ type (
 		HTTPStatusCode int
 		Err            error
 	}
+	appError struct {
+		HTTPStatus int
+		Err        error
+	}
 	nilPointer struct{ err error }
 )
 
@@ -55,6 +59,8 @@ func (e *methodError) StatusCode() int    { return e.status }
 func (e *waitError) Error() string        { return "wait" }
 func (e *requestError) Error() string     { return "request" }
 func (e *requestError) Unwrap() error     { return e.Err }
+func (e *appError) Error() string         { return "[INTERNAL_ERROR] it failed" }
+func (e *appError) Unwrap() error         { return e.Err }
 func (e *nilPointer) Error() string       { return e.err.Error() }
 func (e *nilPointer) HTTPStatus() int     { return len(e.err.Error()) }
 func status(n int) error                  { return fmt.Errorf("evaluate: %w", &einoError{HTTPStatusCode: n}) }
@@ -130,6 +136,10 @@ func TestTheClassIsReadFromWhatAClientCanMeet(t *testing.T) {
 		{"text: status", errors.New("error, status code: 429, status: 429 Too Many Requests, message: slow down"), tasks.ClassRateLimited},
 		{"text: reason", errors.New(`POST "https://model/v1": 503 Service Unavailable {}`), tasks.ClassOverloaded},
 		{"text: MySQL", fmt.Errorf("save: %v", &mysql.MySQLError{Number: 1213, Message: "Deadlock found"}), tasks.ClassStorage},
+		{"text: a timeout in its own words", errors.New("timeout waiting for the evaluation (120s)"), tasks.ClassUnavailable},
+		{"an error of the program with a status to answer", &appError{HTTPStatus: 500, Err: driver.ErrBadConn}, tasks.ClassStorage},
+		{"an error of the program with nothing below", &appError{HTTPStatus: 500}, ""},
+		{"an error of the program that is nobody else's", &appError{HTTPStatus: 404}, tasks.ClassRefused},
 		{"text: never permanent", errors.New("error, status code: 400, message: no"), ""},
 		{"text: an answer that speaks of it", errors.New(`cannot read "connection refused means 503 Service Unavailable" as JSON`), ""},
 

@@ -13,8 +13,8 @@ import (
 // What errors of SDKs call the status of an answer. Those of the second list may
 // also be numbers of a program's own, so a plain 500 in them says nothing.
 var (
-	statusNames = []string{"HTTPStatusCode", "HttpStatusCode", "StatusCode", "HTTPStatus", "HTTPCode", "HttpCode"}
-	vagueNames  = []string{"Code", "Status", "ErrorCode", "ErrCode"}
+	statusNames = []string{"HTTPStatusCode", "HttpStatusCode", "StatusCode", "HTTPCode", "HttpCode"}
+	vagueNames  = []string{"HTTPStatus", "HttpStatus", "Code", "Status", "ErrorCode", "ErrCode"}
 )
 
 // fromStatus reads an error that carries the status of an answer.
@@ -105,8 +105,6 @@ func ofMethod(err error) int {
 		return e.StatusCode()
 	case interface{ GetStatusCode() int }:
 		return e.GetStatusCode()
-	case interface{ HTTPStatus() int }:
-		return e.HTTPStatus()
 	case interface{ HTTPCode() int }:
 		return e.HTTPCode()
 	}
@@ -115,6 +113,8 @@ func ofMethod(err error) int {
 
 func ofVagueMethod(err error) int {
 	switch e := err.(type) {
+	case interface{ HTTPStatus() int }:
+		return e.HTTPStatus()
 	case interface{ Code() int }:
 		return e.Code()
 	case interface{ Code() int32 }:

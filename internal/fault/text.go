@@ -22,6 +22,7 @@ var (
 		"http: server closed idle connection", "http2: client connection lost",
 	}
 	storageTexts = []string{"driver: bad connection", "invalid connection", "sql: database is closed", "sql: connection is already closed", "database is locked"}
+	timeoutText  = regexp.MustCompile(`(?i)(?:^|[:\]] )(?:timeout|timed out)\b|\b(?:timeout|timed out)$`)
 	http2Text    = regexp.MustCompile(`http2: server sent GOAWAY|stream error: stream ID \d+; [A-Z_]+`)
 	statusText   = regexp.MustCompile(`(?i)\b(?:status ?code|http status|status|http)[ :=]{1,2}(\d{3})\b`)
 	reasonText   = regexp.MustCompile(`: (\d{3}) (?:Too Many Requests|Bad Gateway|Service Unavailable|Gateway Timeout|Internal Server Error|Unauthorized|Forbidden|Payment Required|Request Timeout)`)
@@ -39,7 +40,7 @@ func fromText(text string) tasks.Class {
 	switch {
 	case endsWith(tail, storageTexts):
 		return tasks.ClassStorage
-	case endsWith(tail, networkTexts), http2Text.MatchString(head):
+	case endsWith(tail, networkTexts), http2Text.MatchString(head), timeoutText.MatchString(head):
 		return tasks.ClassUnavailable
 	}
 	for _, form := range []*regexp.Regexp{statusText, reasonText} {
