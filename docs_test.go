@@ -225,7 +225,7 @@ func TestEveryDirectDependencyHasAReason(t *testing.T) {
 
 func TestTheGoInTheDocumentsIsTheCodeOfTheExamples(t *testing.T) {
 	t.Parallel()
-	source := read(t, "docs_example_test.go") + read(t, "mq/example_test.go")
+	source := read(t, "docs_example_test.go") + read(t, "mq/example_test.go") + platformProgram(t, "after")
 	goIn := regexp.MustCompile("(?s)```go\n(.*?)```")
 	blocks := slices.Concat(goIn.FindAllStringSubmatch(read(t, "README.md"), -1), goIn.FindAllStringSubmatch(read(t, "docs/migrating.md"), -1))
 	if len(blocks) < 8 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net/http"
 	"os"
 
 	"github.com/redis/go-redis/v9"
@@ -111,32 +110,6 @@ func Example_checkpoint() {
 	})
 	fmt.Println(string(text), err)
 	// Output: {} <nil>
-}
-
-var _ = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-	result(w, r, nil, tasks.KindEvaluationReport, 7, 42)
-})
-
-// result is what the platform answers to a page while no row is there.
-func result(w http.ResponseWriter, r *http.Request, c *client.Client, kind tasks.Kind, userID, reportID int64) {
-	job, err := c.Find(r.Context(), kind, userID, reportID)
-	switch {
-	case errors.Is(err, tasks.ErrNotFound):
-		http.Error(w, "nothing was asked for", http.StatusNotFound)
-		return
-	case err != nil:
-		http.Error(w, "try again later", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if job.State == tasks.Succeeded {
-		w.Write(job.Result)
-		return
-	}
-	if !job.State.Finished() {
-		w.WriteHeader(http.StatusAccepted) // the page asks again
-	}
-	json.NewEncoder(w).Encode(map[string]any{"state": job.State, "progress": job.Progress, "score": nil})
 }
 
 // An error whose class the function knows and nothing else could.
