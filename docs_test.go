@@ -116,6 +116,8 @@ func effect(c tasks.Class) string {
 	switch {
 	case c == tasks.ClassInterviewMissing:
 		return "held until it arrives, dead after the wait"
+	case c == tasks.ClassNoHandler:
+		return "held until a worker handles the kind, dead after the wait"
 	case c.Permanent():
 		return "dead at once"
 	case c.Transient():

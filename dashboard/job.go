@@ -9,7 +9,7 @@ import (
 type jobView struct {
 	tasks.Job
 	Sentence  string // about the state, in English
-	ErrorEN   string // for the person who waits
+	ErrorEN   string // for the person who waits; of what it is held for, too
 	ErrorZH   string
 	Repair    bool // the interview is what has to be mended
 	CanRun    bool
@@ -32,6 +32,12 @@ var stateSentences = map[tasks.State]string{
 	tasks.Dead:      "Given up. Run hands it over again with a fresh budget.",
 	tasks.Cancelled: "Stopped by somebody. Run takes it up again.",
 	tasks.Skipped:   "There was nothing to do, and that is no failure.",
+}
+
+// holdSentences say more of some held jobs.
+var holdSentences = map[tasks.Hold]string{
+	tasks.HoldNoWorker:    "No worker that is at work has a handler for its kind. It goes on by itself as soon as one has, and is given up at the time below while others are at work all along.",
+	tasks.HoldWorkersBusy: "Only some of the workers have a handler for its kind, and enough jobs of it are handed to them already. It goes on by itself.",
 }
 
 func (h *Handler) job(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +76,10 @@ func newJobView(job tasks.Job) jobView {
 	if v.Standing {
 		gaveUp := job.State == tasks.Dead
 		v.Repair = gaveUp && (job.Error.Class == tasks.ClassNotAssessable || job.Error.Class == tasks.ClassInterviewMissing)
-		v.ErrorEN, v.ErrorZH = job.Error.Class.Sentence("en", gaveUp), job.Error.Class.Sentence("zh", gaveUp)
+	}
+	v.ErrorEN, v.ErrorZH = job.Sentence("en"), job.Sentence("zh")
+	if s := holdSentences[job.Hold]; s != "" {
+		v.Sentence, v.Standing = s, false // an older failure is not why it waits
 	}
 	return v
 }

@@ -77,6 +77,9 @@ type Config struct {
 	DrainTimeout time.Duration
 	// InterviewWait is how long a job waits for its interview. Defaults to 24 h.
 	InterviewWait time.Duration
+	// KindWait is how long a job waits for a worker that handles its kind, while
+	// other workers are at work. Defaults to 24 h.
+	KindWait time.Duration
 	// History is how long the events and attempts of a finished job are kept, 24 h
 	// at least. Below zero keeps them for ever. Defaults to 90 days.
 	History time.Duration
@@ -141,7 +144,7 @@ func (c Config) settings() (config.Config, error) {
 	set("EVALQ_BRIDGE_REDIS_URL", c.BridgeRedisURL)
 	set("EVALQ_OPERATOR_TOKEN", c.OperatorToken)
 	set("EVALQ_VIEWER_TOKEN", c.ViewerToken)
-	for name, d := range map[string]time.Duration{"EVALQ_SHUTDOWN_TIMEOUT": c.DrainTimeout, "EVALQ_INTERVIEW_WAIT": c.InterviewWait} {
+	for name, d := range map[string]time.Duration{"EVALQ_SHUTDOWN_TIMEOUT": c.DrainTimeout, "EVALQ_INTERVIEW_WAIT": c.InterviewWait, "EVALQ_KIND_WAIT": c.KindWait} {
 		if d != 0 {
 			set(name, d.String())
 		}

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,8 @@ type Delivery struct {
 	Job    string // job id
 	Number int    // the delivery in the task's id
 	Worker string // id of the worker process
+	// Kinds are those that the worker has handlers for. Nil means every kind.
+	Kinds []Kind
 	// Retried is Asynq's own count of retries, which tells a task that an
 	// operator ran by hand from one that Asynq brought back by itself.
 	Retried int
@@ -20,6 +23,9 @@ type Delivery struct {
 	// and does not run the job: an attempt of its own on record is then this one.
 	Again bool
 }
+
+// Handles reports whether the worker has a handler for k.
+func (d Delivery) Handles(k Kind) bool { return d.Kinds == nil || slices.Contains(d.Kinds, k) }
 
 // Outcome is the ledger's answer to a Delivery.
 type Outcome string
@@ -33,6 +39,7 @@ const (
 	Busy     Outcome = "busy"     // another attempt is alive: acknowledge; the ledger delivers again if need be
 	Locked   Outcome = "locked"   // another transaction has locked the job, nothing has changed: deliver it again later
 	Unknown  Outcome = "unknown"  // no such job here
+	Others   Outcome = "others"   // this worker does not handle the job's kind and others do: deliver it again soon
 )
 
 // Claim is what Begin grants. Job is filled unless Outcome is Unknown or Locked, Policy

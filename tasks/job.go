@@ -64,6 +64,18 @@ func (j Job) Failing() bool {
 	return j.Error != nil && (j.State == Retrying || j.State == Held || j.State == Dead)
 }
 
+// Sentence tells the person who waits what the job waits for or what its newest
+// failure means, or is empty. Lang is "zh" or "en"; anything else is English.
+func (j Job) Sentence(lang string) string {
+	if s := j.Hold.Sentence(lang); s != "" {
+		return s
+	}
+	if !j.Failing() {
+		return ""
+	}
+	return j.Error.Class.Sentence(lang, j.State == Dead)
+}
+
 // Ref names the job in a log.
 func (j Job) Ref() Ref {
 	return Ref{Job: j.ID, Kind: j.Kind, Queue: j.Priority, UserID: j.UserID, ReportID: j.ReportID, Attempt: j.Attempt}

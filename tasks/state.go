@@ -23,7 +23,7 @@ const (
 // moves is the one table of legal moves. Whatever is not in it is refused by
 // the ledger.
 var moves = map[State][]State{
-	Accepted:  {Queued, Cancelled, Dead},
+	Accepted:  {Queued, Held, Cancelled, Dead},
 	Queued:    {Running, Accepted, Held, Cancelled, Dead},
 	Running:   {Succeeded, Retrying, Held, Accepted, Dead, Cancelled, Skipped},
 	Retrying:  {Running, Accepted, Held, Cancelled, Dead},
@@ -59,4 +59,25 @@ const (
 	HoldNone             Hold = ""
 	HoldInterviewMissing Hold = "interview missing"  // until the interview arrives, or the wait is over
 	HoldAnswerInProgress Hold = "answer in progress" // another job is evaluating the same answer
+	// No worker that is at work handles the job's kind: until one does, or the wait
+	// is over.
+	HoldNoWorker Hold = "no worker for its kind"
+	// Only some workers handle the job's kind, and enough jobs of it wait for those
+	// in Asynq already.
+	HoldWorkersBusy Hold = "workers of its kind are busy"
 )
+
+// holdSentences are for the person who waits.
+var holdSentences = map[Hold]struct{ zh, en string }{
+	HoldNoWorker:    {"目前运行的评估程序都不支持这种评估，支持后会自动继续，您无需操作。", "No evaluation program that runs now knows this kind of evaluation; yours goes on by itself when one does and you need not do anything."},
+	HoldWorkersBusy: {"支持这种评估的程序正忙，稍后会自动继续，您无需操作。", "The evaluation programs for this kind are busy; yours goes on shortly and you need not do anything."},
+}
+
+// Sentence tells the person who waits what for, or is empty. Lang is "zh" or "en";
+// anything else is English.
+func (h Hold) Sentence(lang string) string {
+	if lang == "zh" {
+		return holdSentences[h].zh
+	}
+	return holdSentences[h].en
+}

@@ -30,6 +30,16 @@ type Overview struct {
 	// Oldest is, a queue, the unfinished job that is due and has waited longest
 	// for a worker (accepted, queued or retrying). A queue without one is absent.
 	Oldest map[Priority]Job `json:"oldest,omitempty"`
+	// Unhandled are the kinds that jobs are held for because no worker handles
+	// them, in order.
+	Unhandled []UnhandledKind `json:"unhandled,omitempty"`
+}
+
+// UnhandledKind is a kind that jobs wait for and no worker handles.
+type UnhandledKind struct {
+	Kind  Kind      `json:"kind"`
+	Jobs  int       `json:"jobs"`
+	Since time.Time `json:"since"` // when the first of them was held
 }
 
 // Count sums a state over the queues.
@@ -48,6 +58,7 @@ type Worker struct {
 	PID       int             `json:"pid"`
 	Build     string          `json:"build"`
 	Slots     int             `json:"slots"`
+	Kinds     []Kind          `json:"kinds"` // that it has handlers for, in order; none means every kind
 	StartedAt time.Time       `json:"started_at"`
 	BeatAt    time.Time       `json:"beat_at"` // the last sign of life, on the ledger's clock
 	Draining  bool            `json:"draining"`

@@ -49,8 +49,9 @@ type Ledger interface {
 
 // Config tunes a Server. Handlers is required.
 type Config struct {
-	// Handlers serve the kinds. A job of a kind without one is dead at once
-	// with the class no_handler. Required.
+	// Handlers serve the kinds, which the worker announces in the ledger. A job of
+	// another kind is left to the workers that have a handler for it, at no cost;
+	// while none has, the job is held. Required.
 	Handlers map[tasks.Kind]Handler
 	// Classify gives a class to a handler's error that carries none, or one that was
 	// only guessed, see tasks.Error; an empty answer leaves it to tasks.ClassOf.

@@ -17,6 +17,9 @@ const HeaderLedger = "evalq-ledger"
 // lockedDelay is when a task comes back whose job another transaction had locked.
 const lockedDelay = time.Second
 
+// passedOn is the text of a task whose job another worker is to have.
+const passedOn = "this worker has no handler for the kind; another worker has"
+
 // again is a failure that Asynq retries after a delay that the ledger computed.
 type again struct {
 	delay   time.Duration
@@ -65,7 +68,12 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	retried, _ := asynq.GetRetryCount(ctx)
 	// Without a deadline: an answer that is not known would leave an attempt on
 	// record that nobody runs. The ledger bounds its own commits.
-	d := tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Retried: retried}
+	d := tasks.Delivery{Job: jobID, Number: delivery, Worker: s.id, Kinds: s.kinds, Retried: retried}
+	if kind := tasks.Kind(t.Type()); !d.Handles(kind) {
+		if delay, ok := s.others.delay(kind, time.Now()); ok {
+			return &again{delay: delay, text: passedOn}
+		}
+	}
 	claim, err := s.begin(ctx, d)
 	if err == nil && claim.Outcome == tasks.Doubtful && s.archivedSince(ctx, taskID, claim.Job.FinishedAt) {
 		d.Forced = true
@@ -83,6 +91,12 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	case tasks.Locked:
 		s.cfg.Logger.Info("a job is locked by another transaction; its task is delivered again", "task_id", taskID)
 		return &again{delay: lockedDelay, text: "another transaction has locked the job"}
+	case tasks.Others:
+		if s.others.note(claim.Job.Kind, time.Now()) {
+			s.cfg.Logger.Info("this worker has no handler for a kind; it leaves its jobs to workers that have one", "worker", s.id, "kind", claim.Job.Kind)
+		}
+		delay, _ := s.others.delay(claim.Job.Kind, time.Now())
+		return &again{delay: delay, text: passedOn}
 	case tasks.Unknown:
 		if !tasks.Kind(t.Type()).Builtin() {
 			return &archive{"the ledger does not know the job, and the task does not carry its data; submit it again"}

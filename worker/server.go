@@ -45,6 +45,8 @@ type Server struct {
 	id     string
 	slots  chan struct{} // one token a handler that has not returned
 	fresh  time.Duration // freshFor, but in tests
+	kinds  []tasks.Kind  // that it has handlers for, in order
+	others *others
 
 	draining atomic.Bool
 
@@ -79,6 +81,7 @@ func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
 	s := &Server{
 		cfg: c, ledger: l, rdb: rdb, id: "w" + tasks.NewID(time.Now()),
 		slots: make(chan struct{}, c.Slots), active: map[tasks.Fence]*attempt{}, jammed: make(chan struct{}), fresh: freshFor,
+		kinds: slices.Sorted(maps.Keys(c.Handlers)), others: &others{},
 	}
 	s.writing, s.endWriting = context.WithCancel(context.Background())
 	return s, nil
@@ -126,7 +129,7 @@ func (s *Server) join(ctx context.Context) error {
 	// A join that is cut off may have happened, and nobody would leave again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots})
+	err = s.ledger.Join(ctx, tasks.Worker{ID: s.id, Host: host, PID: os.Getpid(), Build: s.cfg.Build, Slots: s.cfg.Slots, Kinds: s.kinds})
 	if err != nil {
 		return fmt.Errorf("worker: join: %w", err)
 	}

@@ -142,19 +142,6 @@ func TestAResultThatIsNoJSONIsAnError(t *testing.T) {
 	}
 }
 
-func TestAKindWithoutAHandlerIsDeadWithItsReason(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, nil)
-	w.serve(func(context.Context, tasks.Job) (json.RawMessage, error) { return answer(1), nil })
-	j, _, err := w.ledger.Accept(t.Context(), tasks.Request{Payload: tasks.Custom{Name: "unknown_kind", UserID: 1, ReportID: 1}}, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := w.await(j.ID, tasks.Dead); got.Error.Class != tasks.ClassNoHandler {
-		t.Fatalf("dead as %+v", got.Error)
-	}
-}
-
 func TestAFinishedStepIsNeverPaidAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"evalq/dashboard"
@@ -106,7 +108,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 			return nil, err
 		}
 	}
-	if a.ledger, err = openStore(ctx, cfg, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait}, log); err != nil {
+	if a.ledger, err = openStore(ctx, cfg, &ledger.Config{Build: Version(), Policies: policies, InterviewWait: cfg.InterviewWait, KindWait: cfg.KindWait}, log); err != nil {
 		return nil, err
 	}
 	if x.Opened != nil {
@@ -137,6 +139,10 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	}
 	handlers, err := evaluators(a.ledger.Ledger, a.mirror, x.Judge, x.Handlers)
 	if err != nil {
+		return nil, err
+	}
+	// A process that has handlers and is no worker may be the first of its version.
+	if err := a.ledger.Announce(ctx, sorted(slices.Collect(maps.Keys(handlers)))); err != nil {
 		return nil, err
 	}
 	if cfg.Runs(config.RoleWorker) {

@@ -18,7 +18,7 @@ func settings(t *testing.T, change func(*config.Config)) config.Config {
 	t.Helper()
 	c := config.Config{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Engine: config.EngineEmbedded, Concurrency: 4,
-		InterviewWait: time.Hour, Retention: time.Hour, ShutdownTimeout: 3 * time.Minute, Roles: []string{"all"},
+		InterviewWait: time.Hour, KindWait: time.Hour, Retention: time.Hour, ShutdownTimeout: 3 * time.Minute, Roles: []string{"all"},
 	}
 	if change != nil {
 		change(&c)

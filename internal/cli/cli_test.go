@@ -31,7 +31,7 @@ func start(t *testing.T, change ...func(*config.Config)) world {
 	t.Helper()
 	cfg := config.Config{
 		Listen: "127.0.0.1:0", DataDir: t.TempDir(), Engine: config.EngineEmbedded, Concurrency: 2,
-		InterviewWait: time.Hour, Retention: time.Hour, ShutdownTimeout: 3 * time.Minute, Roles: []string{"all"},
+		InterviewWait: time.Hour, KindWait: time.Hour, Retention: time.Hour, ShutdownTimeout: 3 * time.Minute, Roles: []string{"all"},
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -105,12 +105,7 @@ func note(j tasks.Job) string {
 }
 
 // sentence tells the person who waits what happened, or is empty.
-func sentence(j tasks.Job) string {
-	if !j.Failing() {
-		return ""
-	}
-	return j.Error.Class.Sentence("en", j.State == tasks.Dead)
-}
+func sentence(j tasks.Job) string { return j.Sentence("en") }
 
 // sortLines sorts lines that begin with a number by it.
 func sortLines(lines []string) {

@@ -83,6 +83,10 @@ type Config struct {
 	// exist yet before it is dead. Defaults to 24h.
 	InterviewWait time.Duration `env:"INTERVIEW_WAIT" envDefault:"24h" flag:"interview-wait" help:"how long a job waits for an interview that does not exist yet"`
 
+	// KindWait is how long a job waits for a worker that handles its kind, while
+	// other workers are at work, before it is dead. Defaults to 24h.
+	KindWait time.Duration `env:"KIND_WAIT" envDefault:"24h" flag:"kind-wait" help:"how long a job whose kind no worker handles waits for one that does, while other workers are at work"`
+
 	// Retention is how long the engine remembers a finished task, for
 	// Asynqmon's page of completed ones. Results stay in the ledger whatever
 	// it is. Defaults to 1h.

@@ -52,7 +52,7 @@ func TestLoadWithoutAnySettingGivesTheDefaults(t *testing.T) {
 	t.Parallel()
 	want := &Config{
 		Listen: "127.0.0.1:8080", DataDir: "/home/eva/.local/share/evalq", Engine: EngineEmbedded, Concurrency: 10,
-		InterviewWait: 24 * time.Hour, Retention: time.Hour, History: 90 * 24 * time.Hour, ShutdownTimeout: 5 * time.Minute,
+		InterviewWait: 24 * time.Hour, KindWait: 24 * time.Hour, Retention: time.Hour, History: 90 * 24 * time.Hour, ShutdownTimeout: 5 * time.Minute,
 		Roles: []string{"all"}, BridgePrefixes: []string{"interview:messages:"}, LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 	if diff := cmp.Diff(want, load(t, nil, nil, "")); diff != "" {
@@ -64,7 +64,7 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 	t.Parallel()
 	got := load(t, []string{
 		"EVALQ_LISTEN=:9", "EVALQ_DATA_DIR=/data", "EVALQ_ENGINE=managed", "EVALQ_MANAGED_BINARY=/bin/valkey-server",
-		"EVALQ_CONCURRENCY=3", "EVALQ_STRICT_PRIORITY=true", "EVALQ_WINDOW=50", "EVALQ_INTERVIEW_WAIT=90m",
+		"EVALQ_CONCURRENCY=3", "EVALQ_STRICT_PRIORITY=true", "EVALQ_WINDOW=50", "EVALQ_INTERVIEW_WAIT=90m", "EVALQ_KIND_WAIT=3h",
 		"EVALQ_RETENTION=2h", "EVALQ_HISTORY=48h", "EVALQ_SHUTDOWN_TIMEOUT=3m", "EVALQ_OPERATOR_TOKEN=operator1", "EVALQ_VIEWER_TOKEN=viewer111",
 		"EVALQ_ROLES=api, worker,relay,dashboard,bridge", "EVALQ_BRIDGE_REDIS_URL=redis://old", "EVALQ_BRIDGE_PREFIX=interview:messages:, message_queue:",
 		"EVALQ_BRIDGE_SHADOW=true", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
@@ -72,7 +72,7 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 	}, nil, "")
 	want := &Config{
 		Listen: ":9", DataDir: "/data", Engine: EngineManaged, ManagedBinary: "/bin/valkey-server",
-		Concurrency: 3, StrictPriority: true, Window: 50, InterviewWait: 90 * time.Minute,
+		Concurrency: 3, StrictPriority: true, Window: 50, InterviewWait: 90 * time.Minute, KindWait: 3 * time.Hour,
 		Retention: 2 * time.Hour, History: 48 * time.Hour, ShutdownTimeout: 3 * time.Minute, OperatorToken: "operator1", ViewerToken: "viewer111",
 		Roles: []string{"api", "worker", "relay", "dashboard", "bridge"}, BridgeRedisURL: "redis://old",
 		BridgePrefixes: []string{"interview:messages:", "message_queue:"}, BridgeShadow: true, LogLevel: slog.LevelWarn, LogFormat: "json",

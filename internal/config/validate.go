@@ -259,6 +259,7 @@ func (c *Config) validateTimes() error {
 		least, most time.Duration
 	}{
 		{"InterviewWait", c.InterviewWait, time.Second, 365 * day},
+		{"KindWait", c.KindWait, time.Second, 365 * day},
 		{"Retention", c.Retention, time.Minute, 90 * day},
 	} {
 		if t.value < t.least || t.value > t.most {

@@ -64,6 +64,28 @@ func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {
 		"see whether they run and reach the database; a relay that leads gives their jobs to others, so when they stay on this list see that one runs"))
 }
 
+// workersKinds tells of kinds that jobs wait for and no worker handles.
+func (v *visit) workersKinds(ctx context.Context) ([]Finding, error) {
+	o, err := v.look(ctx)
+	if o == nil || err != nil {
+		return nil, err
+	}
+	if len(o.Unhandled) == 0 {
+		return one(fine("no job waits for a worker of its kind"))
+	}
+	var found []Finding
+	for _, u := range o.Unhandled {
+		what := fmt.Sprintf("no worker has a handler for the kind %q; waiting: %s, the first for %v", u.Kind, amount(u.Jobs, "job"), o.At.Sub(u.Since).Round(time.Second))
+		const do = "start a worker with a handler for it, and they go on by themselves; cancel them when the kind is a mistake"
+		if v.Stopped {
+			found = append(found, note(what, do))
+		} else {
+			found = append(found, warning(what, do))
+		}
+	}
+	return found, nil
+}
+
 func (v *visit) workersBuilds(ctx context.Context) ([]Finding, error) {
 	o, err := v.look(ctx)
 	if o == nil || err != nil || v.Stopped {

@@ -141,6 +141,29 @@ func TestJobsThatWaitForNobodyAndWorkersThatFellSilentAreFound(t *testing.T) {
 	examine(t, s, nil).want("workers.beats", doctor.OK)
 }
 
+func TestAKindThatJobsWaitForAndNoWorkerHandlesIsAWarning(t *testing.T) {
+	t.Parallel()
+	now, pass := clock()
+	s, db := onLedger(t, &ledger.Config{Now: now})
+	ctx := t.Context()
+	examine(t, s, nil).want("workers.kinds", doctor.OK)
+	if err := db.Join(ctx, tasks.Worker{ID: "old", Host: "host", Slots: 4, Kinds: tasks.Kinds()}); err != nil {
+		t.Fatal(err)
+	}
+	for report := range int64(2) {
+		if _, _, err := db.Accept(ctx, tasks.Request{Payload: tasks.Custom{Name: "new_kind", UserID: 7, ReportID: report + 1}}, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Feed(ctx, tasks.Default, ledger.Window{PerUser: 8, Total: 8}); err != nil {
+		t.Fatal(err)
+	}
+	pass(time.Hour)
+	examine(t, s, nil).want("workers.kinds", doctor.Warning, `"new_kind"`, "2 jobs", "1h0m0s", "handler")
+	s.Stopped = true
+	examine(t, s, nil).want("workers.kinds", doctor.Note, "2 jobs")
+}
+
 func TestDeadJobsAreNoted(t *testing.T) {
 	t.Parallel()
 	s, db := onLedger(t, nil)

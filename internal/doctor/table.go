@@ -43,6 +43,7 @@ var table = []check{
 	{name: "jobs.dead", looks: "jobs that were given up", group: ofLedger, when: notAtStart, within: counting, look: (*visit).jobsDead},
 	{name: "workers", looks: "whether somebody works where jobs wait", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersAtWork},
 	{name: "workers.beats", looks: "workers that have shown no sign of life for 10 s", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBeats},
+	{name: "workers.kinds", looks: "jobs of kinds that no worker has a handler for", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersKinds},
 	{name: "workers.builds", looks: "workers of different builds", group: ofLedger, when: notAtStart, within: counting, look: (*visit).workersBuilds},
 	{name: "relay", looks: "whether a relay leads, watched for 5 s", group: ofLedger, when: onlyDeep, within: 15 * time.Second, look: (*visit).relayLeads},
 

@@ -34,6 +34,11 @@ func (l *Ledger) Begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, erro
 			if err != nil || claim.Outcome != tasks.Mine {
 				return err
 			}
+			if !d.Handles(j.Kind) {
+				claim.Outcome, err = l.passOn(t, j, d.Worker)
+				claim.Job = j.Job
+				return err
+			}
 			if err := l.start(t, j, d); err != nil {
 				return err
 			}

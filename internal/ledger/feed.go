@@ -25,6 +25,9 @@ type Window struct {
 	Total   int // waiting tasks in the queue, with those that wait for a retry
 	// After is the user at whom the round robin goes on; Feed answers the next.
 	After int64
+	// Busy is set when jobs of the queue may be held for busy workers, as Outlook
+	// says.
+	Busy bool
 }
 
 // Fed is what Feed hands out.
@@ -37,15 +40,32 @@ type Fed struct {
 	Elsewhere bool
 	// Waiting is how many tasks of the queue waited before these.
 	Waiting int
+	// Held is how many ready jobs wait for a worker of their kind instead.
+	Held int
 }
 
 // Feed moves ready jobs of a queue to queued, within the window and round robin
 // by user, in each user's order of acceptance. The caller puts them into Asynq
 // in the order given. It moves them before that, so that a worker that gets one
 // finds it queued; a job that never arrives in Asynq is found by InRedis.
+//
+// Jobs of a kind that no worker handles are held instead. A kind that only some
+// workers handle has a window of its own, of PerUser tasks in all, because others
+// pass its tasks on; what does not fit it is held too, so that it keeps no job of
+// another kind waiting.
 func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fed, error) {
+	routes, err := l.routes(ctx)
+	if err != nil {
+		return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
+	}
+	var busy []tasks.Kind
+	if win.Busy {
+		if busy, err = l.heldKinds(ctx, tasks.HoldWorkersBusy, queue); err != nil {
+			return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
+		}
+	}
 	var fed Fed
-	err := l.w.soon(ctx, func(t *txn) error {
+	err = l.w.soon(ctx, func(t *txn) error {
 		fed = Fed{After: win.After}
 		if t.again {
 			return refuse(tasks.ErrOutcomeUnknown) // what was handed out then is found by InRedis
@@ -55,7 +75,8 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 			fed.Elsewhere = !mine
 			return err
 		}
-		waiting, total, err := t.waiting(queue)
+		own := &kindWindows{routing: routes, room: map[tasks.Kind]int{}}
+		waiting, total, err := t.waiting(queue, own, win.PerUser)
 		if err != nil {
 			return err
 		}
@@ -64,26 +85,61 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 		if free <= 0 {
 			return nil
 		}
+		if err := l.feedBusy(t, queue, busy, own, free, &fed); err != nil {
+			return err
+		}
+		if free -= len(fed.Jobs); free <= 0 {
+			fed.More = true
+			return nil
+		}
 		picked, err := t.pick(queue, win, waiting, free)
 		if err != nil {
 			return err
 		}
 		fed.After, fed.More = picked.after, picked.more
 		for _, j := range picked.interleave(free) {
-			ok, err := t.attempt(func() error { return l.moveTo(t, j, tasks.Queued, "") })
-			if err != nil {
+			if err := l.handOut(t, j, own, &fed); err != nil {
 				return err
 			}
-			if ok {
-				fed.Jobs = append(fed.Jobs, j.Job)
-			}
 		}
+		// What is held has taken no place: there may be more behind it.
+		fed.More = fed.More || fed.Held > 0
 		return nil
 	})
 	if err != nil {
 		return Fed{}, fmt.Errorf("ledger: feed %s: %w", queue, err)
 	}
 	return fed, nil
+}
+
+// handOut moves a ready job, or one that waited for busy workers, to queued, or
+// holds it when no worker is to have it yet.
+func (l *Ledger) handOut(t *txn, j *job, own *kindWindows, fed *Fed) error {
+	hold := own.take(j.Kind)
+	ok, err := t.attempt(func() error {
+		if j.State == tasks.Held {
+			if err := l.deliverAgain(t, j, "relay", "the workers of its kind have room"); err != nil {
+				return err
+			}
+			j.DueAt = at(0)
+		}
+		switch hold {
+		case tasks.HoldNoWorker:
+			return l.holdUnhandled(t, j, "relay")
+		case tasks.HoldWorkersBusy:
+			return l.holdAt(t, j, hold, "relay", l.now().Add(busyLook))
+		}
+		return l.moveTo(t, j, tasks.Queued, "")
+	})
+	switch {
+	case err != nil || !ok:
+		return err
+	case hold != tasks.HoldNone:
+		fed.Held++
+	default:
+		fed.Jobs = append(fed.Jobs, j.Job)
+	}
+	return nil
 }
 
 // moveTo is a move of the relay's, saved.
@@ -105,13 +161,24 @@ func (t *txn) soleFeeder(queue tasks.Priority) (bool, error) {
 }
 
 // waiting counts the queued jobs of a queue by user, and in all, with the
-// retrying ones: their tasks are in Redis too.
-func (t *txn) waiting(queue tasks.Priority) (map[int64]int, int, error) {
+// retrying ones: their tasks are in Redis too. Kinds with windows of their own
+// count into those, which hold so many, and not by user.
+func (t *txn) waiting(queue tasks.Priority, own *kindWindows, each int) (map[int64]int, int, error) {
 	var total int
 	if _, err := t.row([]any{&total}, `SELECT count(*) FROM evalq_jobs WHERE state = 'retrying' AND queue = ?`, queue); err != nil {
 		return nil, 0, err
 	}
-	rows, err := t.query(`SELECT user_id, count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0 GROUP BY user_id`, queue)
+	others, args := ``, []any{queue}
+	for _, k := range own.partly() {
+		var n int
+		if _, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0 AND kind = ?`, queue, k); err != nil {
+			return nil, 0, err
+		}
+		own.room[k] = each - n
+		total += n
+		others, args = others+` AND kind <> ?`, append(args, k)
+	}
+	rows, err := t.query(`SELECT user_id, count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0`+others+` GROUP BY user_id`, args...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -245,7 +312,7 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 		}
 		ripe = n
 		for _, j := range held {
-			ok, err := t.attempt(func() error { return l.afresh(t, j, "relay", "due") })
+			ok, err := t.attempt(func() error { return l.dueAgain(t, j) })
 			if err != nil {
 				return err
 			}
@@ -259,6 +326,14 @@ func (l *Ledger) Ripen(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("ledger: ripen: %w", err)
 	}
 	return ripe, nil
+}
+
+// dueAgain looks again at a held job that is due.
+func (l *Ledger) dueAgain(t *txn, j *job) error {
+	if j.Hold == tasks.HoldNoWorker {
+		return l.waitOver(t, j)
+	}
+	return l.afresh(t, j, "relay", "due")
 }
 
 // ripenAccepted leaves out jobs that another transaction has locked. It changes
@@ -299,24 +374,39 @@ func (t *txn) ripenAccepted(now int64) (ripe int, err error) {
 
 // Outlook is what the relay looks at each second.
 type Outlook struct {
-	Ripe  bool                    // Ripen would find something
-	Ready map[tasks.Priority]bool // Feed would, the window aside
-	Slots int                     // of the living workers
+	Ripe      bool                    // Ripen would find something
+	Ready     map[tasks.Priority]bool // Feed would, the window aside
+	Busy      map[tasks.Priority]bool // jobs are held for busy workers
+	Unhandled bool                    // a job is held because no worker handles its kind
+	Slots     int                     // of the living workers
 }
 
 // Look reads the Outlook, in one query.
 func (l *Ledger) Look(ctx context.Context) (Outlook, error) {
-	const ready = `EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND queue = ? AND due_at = 0)`
+	const (
+		ready = `EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND queue = ? AND due_at = 0)`
+		busy  = `EXISTS (SELECT 1 FROM evalq_jobs WHERE hold <> '' AND hold = ? AND queue = ?)`
+	)
 	now := ms(l.now())
-	var critical, normal, low bool
+	query := `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
+		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND (due_at <= ? OR moved_at > ?)),
+		EXISTS (SELECT 1 FROM evalq_jobs WHERE hold <> '' AND hold = ?), (SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`
+	args := []any{now, now, now + setBack, tasks.HoldNoWorker}
 	var o Outlook
-	err := l.row(ctx, `SELECT EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'accepted' AND due_at > 0 AND due_at <= ?)
-		OR EXISTS (SELECT 1 FROM evalq_jobs WHERE state = 'held' AND (due_at <= ? OR moved_at > ?)), `+ready+`, `+ready+`, `+ready+`,
-		(SELECT coalesce(sum(slots), 0) FROM evalq_workers WHERE ended_at = 0)`,
-		now, now, now+setBack, tasks.Critical, tasks.Default, tasks.Low).Scan(&o.Ripe, &critical, &normal, &low, &o.Slots)
-	if err != nil {
+	found := []any{&o.Ripe, &o.Unhandled, &o.Slots}
+	queues := tasks.Priorities()
+	isReady, isBusy := make([]bool, len(queues)), make([]bool, len(queues))
+	for i, q := range queues {
+		query += `, ` + ready + `, ` + busy
+		args = append(args, q, tasks.HoldWorkersBusy, q)
+		found = append(found, &isReady[i], &isBusy[i])
+	}
+	if err := l.row(ctx, query, args...).Scan(found...); err != nil {
 		return Outlook{}, fmt.Errorf("ledger: look out: %w", err)
 	}
-	o.Ready = map[tasks.Priority]bool{tasks.Critical: critical, tasks.Default: normal, tasks.Low: low}
+	o.Ready, o.Busy = map[tasks.Priority]bool{}, map[tasks.Priority]bool{}
+	for i, q := range queues {
+		o.Ready[q], o.Busy[q] = isReady[i], isBusy[i]
+	}
 	return o, nil
 }

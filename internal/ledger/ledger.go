@@ -31,6 +31,9 @@ type Config struct {
 	// InterviewWait is how long a job waits for its interview. Defaults to 24
 	// hours.
 	InterviewWait time.Duration
+	// KindWait is how long a job waits for a worker that handles its kind, while
+	// other workers are at work. Defaults to 24 hours.
+	KindWait time.Duration
 	// Now is the clock. Defaults to the database's, which all processes of a
 	// ledger share; for a ledger of one process, to time.Now.
 	Now func() time.Time
@@ -56,6 +59,12 @@ func (c *Config) withDefaults() (Config, error) {
 	if out.InterviewWait == 0 {
 		out.InterviewWait = 24 * time.Hour
 	}
+	if out.KindWait == 0 {
+		out.KindWait = 24 * time.Hour
+	}
+	if out.KindWait < 0 {
+		return out, fmt.Errorf("ledger: KindWait: %s is below zero", out.KindWait)
+	}
 	if out.InterviewWait < 0 {
 		return out, fmt.Errorf("ledger: InterviewWait: %s is below zero", out.InterviewWait)
 	}
@@ -76,6 +85,8 @@ type Ledger struct {
 	lease   watch        // of the relay that leads
 	led     atomic.Value // the holder here that had the lease last; a string
 	joined  sync.Map     // the workers of this process, by id
+	routed  atomic.Pointer[knownRouting]
+	rounds  userRounds // of those whose jobs wait for busy workers
 }
 
 // New takes a database whose schema is up to date: write is used through one

@@ -249,7 +249,10 @@ func (l *Ledger) Overview(ctx context.Context) (tasks.Overview, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Workers, err = l.workers(ctx, running)
+	if o.Workers, err = l.workers(ctx, running); err != nil {
+		return o, err
+	}
+	o.Unhandled, err = l.unhandledKinds(ctx)
 	return o, err
 }
 
@@ -313,5 +316,12 @@ func (l *Ledger) workers(ctx context.Context, running map[string][]tasks.ActiveA
 		}
 		out = append(out, w)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, readError("workers", err)
+	}
+	kinds, err := l.workerKinds(ctx)
+	for i := range out {
+		out[i].Kinds = append([]tasks.Kind{}, kinds[out[i].ID]...)
+	}
+	return out, err
 }

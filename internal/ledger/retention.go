@@ -98,6 +98,12 @@ func (l *Ledger) dropOld(ctx context.Context, before time.Time) error {
 	for {
 		var gone int64
 		err := l.w.do(ctx, func(t *txn) error {
+			if _, err := t.exec(`DELETE FROM evalq_worker_kinds WHERE worker IN (SELECT id FROM evalq_workers WHERE ended_at > 0 AND ended_at < ?)`, ms(workers)); err != nil {
+				return err
+			}
+			if _, err := t.exec(`DELETE FROM evalq_kinds WHERE seen_at < ?`, ms(now.Add(-kindFor))); err != nil {
+				return err
+			}
 			if _, err := t.exec(`DELETE FROM evalq_workers WHERE ended_at > 0 AND ended_at < ?`, ms(workers)); err != nil {
 				return err
 			}

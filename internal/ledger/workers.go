@@ -10,10 +10,11 @@ import (
 	"evalq/tasks"
 )
 
-// Join puts a worker process on record, alive.
+// Join puts a worker process on record, alive, with the kinds that it handles.
 func (l *Ledger) Join(ctx context.Context, w tasks.Worker) error {
 	err := l.w.do(ctx, func(t *txn) error {
 		now := ms(l.now())
+		l.reroute(t)
 		n, err := t.changed(`UPDATE evalq_workers SET ended_at = 0, slots = ? WHERE id = ?`, w.Slots, w.ID)
 		if err != nil || n > 0 {
 			return err // the answer to the same call was lost
@@ -31,7 +32,10 @@ func (l *Ledger) Join(ctx context.Context, w tasks.Worker) error {
 func (t *txn) join(w tasks.Worker, started, now int64) error {
 	_, err := t.exec(`INSERT INTO evalq_workers (id, host, pid, build, slots, started_at, beat_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		w.ID, w.Host, w.PID, w.Build, w.Slots, started, now)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.announce(w)
 }
 
 // Beat is a worker's sign of life. One that was given up meanwhile counts as alive
@@ -43,6 +47,9 @@ func (t *txn) join(w tasks.Worker, started, now int64) error {
 // other write.
 func (l *Ledger) Beat(ctx context.Context, worker string, draining bool) error {
 	err := l.pulse.soon(ctx, func(t *txn) error {
+		if draining {
+			t.after = append(t.after, func() { l.routed.Store(nil) })
+		}
 		now := ms(l.now())
 		n, err := t.changed(`UPDATE evalq_workers SET beat_at = ?, beats = beats + 1, draining = ?, ended_at = 0 WHERE id = ?`, now, draining, worker)
 		if err != nil || n > 0 {
@@ -112,6 +119,7 @@ func (l *Ledger) leaveBehind(t *txn, j *job) error {
 }
 
 func (l *Ledger) ended(t *txn, worker string) error {
+	l.reroute(t)
 	_, err := t.exec(`UPDATE evalq_workers SET ended_at = ? WHERE id = ?`, ms(l.now()), worker)
 	return err
 }

@@ -306,6 +306,11 @@ func (r *Relay) pass(ctx context.Context) {
 				return err
 			}
 		}
+		if o.Unhandled && r.leads {
+			if err := r.releaseHandled(ctx); err != nil {
+				return err
+			}
+		}
 		if r.down.step > 0 {
 			// Ask before moving jobs back and forth in the ledger. A Redis that
 			// is full or a replica answers a ping and takes no task, so write.
@@ -321,12 +326,24 @@ func (r *Relay) pass(ctx context.Context) {
 	})
 }
 
+// releaseHandled sends jobs on their way whose kind a worker handles by now.
+func (r *Relay) releaseHandled(ctx context.Context) error {
+	n, more, err := r.ledger.ReleaseHandled(ctx)
+	if n > 0 {
+		r.cfg.Logger.Info("jobs go on whose kind a worker handles now", "jobs", n)
+	}
+	if more {
+		r.ledger.Wake()
+	}
+	return err
+}
+
 // fillAll hands out a chunk of each queue in turn, so that a busy queue does not
 // keep the others waiting.
 func (r *Relay) fillAll(ctx context.Context, o ledger.Outlook) error {
 	more := map[tasks.Priority]bool{}
 	for _, p := range tasks.Priorities() {
-		more[p] = o.Ripe || o.Ready[p]
+		more[p] = o.Ripe || o.Unhandled || o.Ready[p] || o.Busy[p]
 	}
 	end := time.Now().Add(turn)
 	for left := true; left; {
@@ -340,7 +357,7 @@ func (r *Relay) fillAll(ctx context.Context, o ledger.Outlook) error {
 				continue
 			}
 			var err error
-			if more[p], err = r.fill(ctx, p, o.Slots); err != nil {
+			if more[p], err = r.fill(ctx, p, o); err != nil {
 				return err
 			}
 			left = left || more[p]
@@ -353,10 +370,10 @@ func (r *Relay) fillAll(ctx context.Context, o ledger.Outlook) error {
 }
 
 // fill hands out one chunk of a queue.
-func (r *Relay) fill(ctx context.Context, p tasks.Priority, slots int) (more bool, err error) {
+func (r *Relay) fill(ctx context.Context, p tasks.Priority, o ledger.Outlook) (more bool, err error) {
 	q := r.queues[p]
 	fed, err := r.ledger.Feed(ctx, p, ledger.Window{
-		PerUser: max(8, 2*slots, int(q.drain.perSecond(time.Now()))), Total: r.cfg.Window, After: q.after,
+		PerUser: max(8, 2*o.Slots, int(q.drain.perSecond(time.Now()))), Total: r.cfg.Window, After: q.after, Busy: o.Busy[p],
 	})
 	if errors.Is(err, tasks.ErrOutcomeUnknown) {
 		r.epoch = "" // what was handed out, if anything, is looked for soon
@@ -368,7 +385,7 @@ func (r *Relay) fill(ctx context.Context, p tasks.Priority, slots int) (more boo
 		return false, nil
 	}
 	q.note(fed, time.Now())
-	if len(fed.Jobs) == 0 {
+	if len(fed.Jobs)+fed.Held == 0 {
 		return false, nil
 	}
 	q.after = fed.After

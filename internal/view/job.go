@@ -8,7 +8,7 @@ import "evalq/tasks"
 type Job struct {
 	tasks.Job
 	// Sentence is what to tell the person who waits, while the newest failure
-	// matters.
+	// matters or the job waits for a worker of its kind.
 	Sentence *Sentence `json:"sentence,omitempty" doc:"What happened and whether to do anything, for the person who waits."`
 }
 
@@ -21,12 +21,8 @@ type Sentence struct {
 // Of gives the view of a job.
 func Of(j tasks.Job) Job {
 	v := Job{Job: j}
-	if j.Failing() {
-		gaveUp := j.State == tasks.Dead
-		v.Sentence = &Sentence{
-			Zh: j.Error.Class.Sentence("zh", gaveUp),
-			En: j.Error.Class.Sentence("en", gaveUp),
-		}
+	if en := j.Sentence("en"); en != "" {
+		v.Sentence = &Sentence{Zh: j.Sentence("zh"), En: en}
 	}
 	return v
 }

@@ -96,6 +96,14 @@ func Run(t *testing.T, open Opener) {
 		{"waiters learn of the end", waitersLearn},
 		{"what is not text does not keep an attempt from ending", badText},
 		{"an interview whose caller gave up is stored or not", interviewGivenUp},
+		{"a job of a kind that no worker handles is held at no cost until one does", unhandledIsHeld},
+		{"while no worker is at work no job is held for want of one of its kind", nobodyThere},
+		{"a job whose kind no worker handles for a day is dead and is revived as others are", unhandledForTooLong},
+		{"the time in which no worker was at work is no wait for one of the kind", idleTimeIsNoWait},
+		{"a job that is due while a worker handles its kind goes on", dueWithAWorker},
+		{"a kind that some workers handle has a window of its own, in which users take turns", partlyHandled},
+		{"jobs that wait for busy workers wait for a worker of their kind when those are gone", busyThenGone},
+		{"a kind is known for a month after the last worker that handled it", knownKinds},
 		{"keys that differ in a space at their end are two steps", spacedKeys},
 	} {
 		t.Run(c.name, func(t *testing.T) {
