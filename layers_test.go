@@ -36,7 +36,7 @@ var rooms = map[string][]string{
 	"internal/doctor": {"internal/redisconn", "tasks"},
 	// adapters
 	"internal/ledger":           {"internal/evaluation", "tasks"},
-	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration"},
+	"internal/ledger/sqlite":    {"internal/ledger", "internal/ledger/migration", "tasks"},
 	"internal/ledger/postgres":  {"internal/ledger", "internal/ledger/migration"},
 	"internal/ledger/mysql":     {"internal/ledger", "internal/ledger/migration", "internal/mysqlurl"},
 	"internal/ledger/migration": {},

@@ -143,8 +143,14 @@ func (l *Ledger) identify(ctx context.Context) error {
 			return err
 		}
 		found, err := t.row([]any{&l.id}, `SELECT value FROM evalq_meta WHERE name = 'ledger_id'`)
-		if err != nil || found {
+		if err != nil {
 			return err
+		}
+		if found && !tasks.ValidID(l.id) {
+			return refuse(errors.New("the ledger_id in evalq_meta is not one that evalq makes"))
+		}
+		if found {
+			return nil
 		}
 		l.id = tasks.NewID(l.clock.Now())
 		_, err = t.exec(`INSERT INTO evalq_meta (name, value) VALUES ('ledger_id', ?)`, l.id)

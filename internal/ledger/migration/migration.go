@@ -44,6 +44,25 @@ func Up(ctx context.Context, db *sql.DB, dialect database.Dialect) error {
 	return nil
 }
 
+// UpTo applies what is missing up to a version, to learn what the schema of that
+// version is.
+func UpTo(ctx context.Context, db *sql.DB, dialect database.Dialect, version int64) error {
+	_, p, err := open(db, dialect)
+	if err != nil {
+		return err
+	}
+	if _, err := p.GetDBVersion(ctx); err != nil { // makes the table of versions
+		return fmt.Errorf("migration: read version: %w", err)
+	}
+	if version == 0 {
+		return nil
+	}
+	if _, err := p.UpTo(ctx, version); err != nil {
+		return fmt.Errorf("migration: %w", err)
+	}
+	return nil
+}
+
 // Check refuses a database whose schema is not this program's, and changes
 // nothing.
 func Check(ctx context.Context, db *sql.DB, dialect database.Dialect) error {

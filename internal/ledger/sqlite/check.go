@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
+	"syscall"
 
 	"modernc.org/sqlite"
 )
@@ -51,7 +53,7 @@ func explain(err error) error {
 // file without content for a new database. Known is the ledger that was in the
 // folder before. A file that is not there is in order.
 func checkHeader(path, known string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for its writer
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -59,6 +61,13 @@ func checkHeader(path, known string) error {
 		return err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return damaged("it is no regular file")
+	}
 	head := make([]byte, smallest)
 	n, err := io.ReadFull(f, head)
 	switch {
@@ -123,13 +132,16 @@ func checkEnds(ctx context.Context, db *sql.DB, path string) error {
 	}
 	for _, table := range tables {
 		for _, end := range []string{"", " DESC"} {
-			if err := readRow(ctx, db, `SELECT * FROM `+table+` ORDER BY rowid`+end+` LIMIT 1`); err != nil {
+			if err := readRow(ctx, db, `SELECT * FROM `+quote(table)+` ORDER BY rowid`+end+` LIMIT 1`); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+// quote makes an identifier of a name, whatever is in it.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // checkLength compares the length of the file with what its first page says.
 // SQLite does so too, but for a file that was written by another program.

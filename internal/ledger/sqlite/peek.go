@@ -63,6 +63,9 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	if have != want {
 		return d, nil
 	}
+	if err := checkSchema(ctx, d.read); err != nil {
+		return nil, explain(err)
+	}
 	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, ledger.SQLite(), nil); err != nil {
 		return nil, explain(err)
 	}
@@ -84,7 +87,7 @@ func inUse(dir string) (owned bool, known string, err error) {
 
 // peekDSN opens a file that is there, and makes none.
 func peekDSN(path, mode string) string {
-	q := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(2000)"}}
+	q := url.Values{"mode": {mode}, "_pragma": append([]string{"busy_timeout(2000)"}, untrusted...)}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
@@ -94,6 +97,9 @@ func (d *DB) Schema(ctx context.Context) (have, want int64, err error) {
 	var n int
 	// Asked for a version, a file that is no database looks as if it had none.
 	if err := d.read.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
+		return 0, 0, explain(err)
+	}
+	if err := checkTables(ctx, d.read); err != nil {
 		return 0, 0, explain(err)
 	}
 	have, want, err = migration.Versions(ctx, d.read, database.DialectSQLite3)

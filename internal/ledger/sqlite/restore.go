@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
+	"evalq/tasks"
 )
 
 var (
@@ -40,7 +40,7 @@ type Info struct {
 // file that is not a healthy ledger is ErrUnfit, one of a newer program
 // migration.ErrNewer. It changes nothing.
 func Inspect(ctx context.Context, path string) (Info, error) {
-	info, err := inspect(ctx, path, url.Values{"mode": {"ro"}, "immutable": {"1"}}, nil)
+	info, err := inspect(ctx, path, url.Values{"mode": {"ro"}, "immutable": {"1"}, "_pragma": untrusted}, nil)
 	if err != nil {
 		return Info{}, fmt.Errorf("sqlite: inspect %q: %w", path, err)
 	}
@@ -66,7 +66,7 @@ func inspect(ctx context.Context, path string, options url.Values, do func(*sql.
 	}
 	db.SetMaxOpenConns(1)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := pragmaOK(ctx, db, `PRAGMA integrity_check(1)`); err != nil {
+	if err := checkTables(ctx, db); err != nil {
 		return Info{}, unfit(err)
 	}
 	have, want, err := migration.Versions(ctx, db, database.DialectSQLite3)
@@ -78,6 +78,13 @@ func inspect(ctx context.Context, path string, options url.Values, do func(*sql.
 	case have > want:
 		return Info{}, fmt.Errorf("schema %d, this program knows %d: %w", have, want, migration.ErrNewer)
 	}
+	// The schema comes first, because a check of the pages runs its expressions.
+	if err := checkSchema(ctx, db); err != nil {
+		return Info{}, unfit(err)
+	}
+	if err := pragmaOK(ctx, db, `PRAGMA integrity_check(1)`); err != nil {
+		return Info{}, unfit(err)
+	}
 	info = Info{Schema: have}
 	var newest int64
 	if err := errors.Join(
@@ -85,6 +92,9 @@ func inspect(ctx context.Context, path string, options url.Values, do func(*sql.
 		db.QueryRowContext(ctx, `SELECT count(*), coalesce(max(accepted_at), 0) FROM evalq_jobs`).Scan(&info.Jobs, &newest),
 	); err != nil {
 		return Info{}, unfit(err)
+	}
+	if !tasks.ValidID(info.Ledger) {
+		return Info{}, fmt.Errorf("%w: the id of its ledger has another form", ErrUnfit)
 	}
 	if newest > 0 {
 		info.Newest = time.UnixMilli(newest).UTC()
@@ -101,6 +111,10 @@ func unfit(err error) error {
 	var d *damage
 	if errors.As(err, &d) {
 		return fmt.Errorf("%w: %s", ErrUnfit, d.sign)
+	}
+	var f *foreignSchema
+	if errors.As(err, &f) {
+		return fmt.Errorf("%w: its schema is not the one that evalq makes: %s", ErrUnfit, f.differences)
 	}
 	return fmt.Errorf("%w: %w", ErrUnfit, err)
 }
@@ -140,11 +154,11 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 			}
 		}
 	}()
-	if err := copyFiles(file, fresh); err != nil {
+	if err := copyLedger(ctx, file, fresh); err != nil {
 		return Info{}, err
 	}
 	// Out of the log mode, so that the file is all there is.
-	info, err = inspect(ctx, fresh, url.Values{"_pragma": {"busy_timeout(10000)"}}, func(db *sql.DB) error {
+	info, err = inspect(ctx, fresh, url.Values{"_pragma": append([]string{"busy_timeout(10000)"}, untrusted...)}, func(db *sql.DB) error {
 		if _, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO evalq_meta (name, value) VALUES (?, ?)`, ledger.RestoredMark, strconv.FormatInt(now.UnixMilli(), 10)); err != nil {
 			return err
 		}
@@ -168,30 +182,6 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 
 // fileEnds are what the names of a database's files end in.
 var fileEnds = []string{"", "-wal", "-shm"}
-
-func copyFiles(from, to string) error {
-	for _, end := range fileEnds[:2] {
-		err := copyFile(from+end, to+end)
-		if err != nil && (end == "" || !errors.Is(err, os.ErrNotExist)) {
-			return err
-		}
-	}
-	return nil
-}
-
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}
 
 // setAside moves away what is in the place of a ledger, its log too: a log of
 // another file would be taken for the new one's. It answers where to, if there

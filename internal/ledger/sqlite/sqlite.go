@@ -81,6 +81,10 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 		return nil, err
 	}
 	d.write.SetMaxOpenConns(1)
+	// The schema comes first: the other checks run what is in it.
+	if err := checkSchema(ctx, d.write); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(check(ctx, d.write, path), checkKnown(ctx, d.write, known)); err != nil {
 		return nil, err
 	}
@@ -133,13 +137,17 @@ func private(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
+// untrusted are settings for every connection: functions and virtual tables that a
+// schema names are not run, and the cells of each page that is read are checked.
+var untrusted = []string{"trusted_schema(OFF)", "cell_size_check(1)"}
+
 // dsn has SQLite overwrite what is deleted or replaced: it may be somebody's
 // answer.
 func dsn(path string, readOnly bool) string {
 	q := url.Values{}
-	for _, p := range []string{
+	for _, p := range append([]string{
 		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "temp_store(MEMORY)",
-	} {
+	}, untrusted...) {
 		q.Add("_pragma", p)
 	}
 	if readOnly {
