@@ -11,7 +11,10 @@ type Removed struct {
 	Checkpoints int `json:"checkpoints"`
 	Interviews  int `json:"interviews"`
 	Quarantined int `json:"quarantined"` // payloads that could not be read
-	Tasks       int `json:"tasks"`       // in Redis
+	// Doubtful is how many of Quarantined have the user's id in them and do not say
+	// that it is a user's.
+	Doubtful int `json:"doubtful"`
+	Tasks    int `json:"tasks"` // in Redis
 	// Running is how many jobs were asked to stop and are still at work; they go
 	// when they have stopped.
 	Running int `json:"running"`
@@ -28,6 +31,7 @@ func (r Removed) Plus(later Removed) Removed {
 	later.Checkpoints += r.Checkpoints
 	later.Interviews += r.Interviews
 	later.Quarantined += r.Quarantined
+	later.Doubtful += r.Doubtful
 	later.Tasks += r.Tasks
 	return later
 }

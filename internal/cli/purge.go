@@ -96,6 +96,9 @@ func (p *program) printRemoved(out tasks.Removed, dry, asJSON bool) error {
 		rows = append(rows, []string{row.what, strconv.Itoa(row.n)})
 	}
 	table(p.out, []string{"WHAT", head}, rows)
+	if out.Doubtful > 0 {
+		fmt.Fprintf(p.out, "%d of the unreadable payloads have the user's id in them and do not say that it is a user's\n", out.Doubtful)
+	}
 	if out.Running > 0 {
 		fmt.Fprintf(p.out, "%s at work: asked to stop first\n", count(out.Running, "job"))
 	}

@@ -53,8 +53,8 @@ func (l *Ledger) Running(ctx context.Context, user int64) (int, error) {
 // Erase removes everything of one user: the jobs with their results, attempts,
 // events and checkpoints, the interviews, and the payloads that could not be
 // read and that name the user. Jobs that are not finished are left, and then it
-// is not done: call Stop first. A dry run counts those too. The audit log keeps
-// what it has, which is no answer.
+// is not done: call Stop first. A dry run counts those too. The audit log is kept; it
+// contains no interview answers.
 func (l *Ledger) Erase(ctx context.Context, user int64, r Removal) (tasks.Removed, error) {
 	doing := fmt.Sprintf("erase user %d", user)
 	where := `user_id = ?`
@@ -111,45 +111,51 @@ func (s *sweep) ofUser(ctx context.Context, user int64) (bool, error) {
 	return true, s.quarantined(ctx, user)
 }
 
-// quarantined removes payloads that could not be read and that name the user.
+// quarantined removes what could not be read and may be about the user: doubt removes
+// it too, and is counted.
 func (s *sweep) quarantined(ctx context.Context, user int64) error {
 	for after := int64(0); ; {
-		named, last, err := s.namedIn(ctx, after, user)
+		about, doubts, last, err := s.aboutUser(ctx, after, user)
 		if err != nil || last == after {
 			return err
 		}
 		after = last
-		s.out.Quarantined += len(named)
-		if s.Dry || len(named) == 0 {
+		s.out.Quarantined += len(about)
+		s.out.Doubtful += doubts
+		if s.Dry || len(about) == 0 {
 			continue
 		}
-		if _, err := s.deleteRows(ctx, "evalq_quarantine", `seq IN (`+list(trimChunk)+`)`, fill(named)...); err != nil {
+		if _, err := s.deleteRows(ctx, "evalq_quarantine", `seq IN (`+list(trimChunk)+`)`, fill(about)...); err != nil {
 			return err
 		}
 	}
 }
 
-// namedIn looks through one page of what could not be read. It answers the
-// last that it has seen.
-func (s *sweep) namedIn(ctx context.Context, after, user int64) (named []any, last int64, err error) {
-	rows, err := s.rows(ctx, `SELECT seq, task_id, body FROM evalq_quarantine WHERE seq > ? ORDER BY seq LIMIT ?`, after, trimChunk)
+// aboutUser looks through one page of what could not be read. It answers the entries
+// to remove, how many of them are there on doubt, and the last that it has seen.
+func (s *sweep) aboutUser(ctx context.Context, after, user int64) (about []any, doubts int, last int64, err error) {
+	rows, err := s.rows(ctx, `SELECT seq, task_id, reason, body FROM evalq_quarantine WHERE seq > ? ORDER BY seq LIMIT ?`, after, trimChunk)
 	if err != nil {
-		return nil, 0, readError("quarantine", err)
+		return nil, 0, 0, readError("quarantine", err)
 	}
 	defer rows.Close()
 	last = after
 	for rows.Next() {
-		var id string
+		var q tasks.Quarantined
 		var body []byte
-		if err := rows.Scan(&last, &id, &body); err != nil {
-			return nil, 0, readError("quarantine", err)
+		if err := rows.Scan(&last, &q.TaskID, &q.Reason, &body); err != nil {
+			return nil, 0, 0, readError("quarantine", err)
 		}
-		if Names(id, body, user) {
-			named = append(named, last)
+		yes, doubt := Mentions(q, body, user)
+		if yes {
+			about = append(about, last)
+		}
+		if doubt {
+			doubts++
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, 0, readError("quarantine", err)
+		return nil, 0, 0, readError("quarantine", err)
 	}
-	return named, last, nil
+	return about, doubts, last, nil
 }

@@ -147,7 +147,7 @@ func (s *Sweeper) ofUser(ctx context.Context, user int64, dry bool) (int, error)
 	for _, queue := range queues {
 		var ids []string
 		err := s.visit(ctx, queue, allLists, func(t *asynq.TaskInfo) {
-			if ledger.Names(t.ID, t.Payload, user) {
+			if ledger.Owns(t.ID, t.Payload, user) {
 				ids = append(ids, t.ID)
 			}
 		})
