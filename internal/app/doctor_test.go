@@ -101,7 +101,7 @@ func TestTheDoctorTellsThatARunningServerCannotCommit(t *testing.T) {
 	cfg.Listen = a.listener.Addr().String()
 	wantLevels(t, Doctor(t.Context(), cfg, false, quiet()), map[string]doctor.Level{"ledger.writable": doctor.OK})
 	for _, write := range []string{"INSERT", "UPDATE"} {
-		if err := db.Exec(t.Context(), "CREATE TRIGGER no_"+write+" BEFORE "+write+" ON evalq_meta BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
+		if err := db.Exec(t.Context(), "CREATE TEMP TRIGGER no_"+write+" BEFORE "+write+" ON main.evalq_meta BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
 			t.Fatal(err)
 		}
 	}
