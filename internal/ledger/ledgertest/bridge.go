@@ -142,7 +142,7 @@ func erasedFromQuarantine(w *world) {
 	w.must(err)
 	left, _, err := w.InQuarantine(w.ctx, true, 10)
 	w.must(err)
-	if got.Quarantined != 2 || len(left) != 3 {
+	if got.Quarantined != 3 || len(left) != 2 { // a string may have been made from a float64 too
 		w.t.Fatalf("removed %+v, left %+v", got, left)
 	}
 }
