@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"evalq/tasks"
 )
@@ -72,7 +73,7 @@ func Mentions(q tasks.Quarantined, body []byte, user int64) (about, doubt bool) 
 	if u.inTaskID(q.TaskID) || u.inText([]byte(q.Reason), named) == named {
 		m = named
 	}
-	if _, _, err := tasks.ParseTaskID(q.TaskID); err != nil {
+	if _, _, err := tasks.ParseTaskID(q.TaskID); err != nil && !strings.HasPrefix(q.TaskID, "adopt.") {
 		m = max(m, u.inText([]byte(q.TaskID), doubtful))
 	}
 	return m != none, m == doubtful
@@ -269,23 +270,29 @@ func (u userID) inString(v string, about field, nested int) mention {
 	return u.inText([]byte(v), named) // it may be what a person said, with any number in it
 }
 
-// number is a number in a text, with the word that stands before it.
-var number = regexp.MustCompile(`(?:([\pL_][\pL_\-]*)[^\pL\pN]{0,8})?([0-9][0-9]*(?:\.[0-9]+)?(?:[eE]\+?[0-9]+)?)`)
+// number is a number in a text, with the word before it and what is between them.
+var number = regexp.MustCompile(`(?:([\pL_][\pL_\-]*)([^\pL\pN]{0,8}))?([0-9]+(?:\.[0-9]+)?(?:[eE]\+?[0-9]+)?)`)
 
 // inText looks at the numbers of a text. With least named, a number counts only behind
 // a word for a user; with doubtful, behind every word that is not known for something
-// else.
+// else. Digits that stand in the middle of a word are no number.
 func (u userID) inText(text []byte, least mention) mention {
 	found := none
-	for _, m := range number.FindAllSubmatch(text, -1) {
-		if !u.is(string(m[2])) {
+	for _, at := range number.FindAllSubmatchIndex(text, -1) {
+		if !u.is(string(text[at[6]:at[7]])) {
 			continue
 		}
-		word := string(m[1])
+		word, glued := "", false
+		if at[2] >= 0 {
+			word, glued = string(text[at[2]:at[3]]), at[4] == at[5]
+		}
+		if next, _ := utf8.DecodeRune(text[at[7]:]); unicode.IsLetter(next) {
+			glued = true
+		}
 		switch {
 		case isUserField(word):
 			return named
-		case least == doubtful && !isOtherField(plainName(word)):
+		case least == doubtful && !glued && !isOtherField(plainName(word)):
 			found = doubtful
 		}
 	}

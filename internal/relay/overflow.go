@@ -130,7 +130,7 @@ func (s *Sweeper) overflowOfUser(ctx context.Context, user int64, dry bool) (fou
 			}
 			for _, text := range some {
 				id, body := published([]byte(text))
-				if about, _ := ledger.Mentions(tasks.Quarantined{TaskID: id}, body, user); !about {
+				if !ledger.Owns(id, body, user) {
 					from++
 					continue
 				}

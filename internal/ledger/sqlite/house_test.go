@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -156,22 +157,21 @@ func TestAnErasureFindsTheUserInWhatCouldNotBeRead(t *testing.T) {
 	defer db.Close()
 	mine := []string{
 		`{"user_id":7,"report_id":1,"more":1}`, `{"userId":"7"}`, `{"type":"evaluation_report","payload":{"report_id":1,"user_id":7}}`,
-		`{"user_id":7,`, `user_id = 7`, `{"user_id":7,"user_id":8}`,
+		`{"user_id":7,`, `user_id = 7`, `{"user_id":7,"user_id":8}`, `{"user_id":8,"data":{"user_id":7}}`, `"user_id 7"`, `[{"user_id":7}]`,
 	}
-	others := []string{
-		`{"user_id":77}`, `{"user_id":8,"data":{"user_id":7}}`, `{"user_id":70,`, `7`, `[7]`, `"user_id 7"`, `{"report_id":7}`, "\xff\xfe",
-	}
+	doubtful := []string{`7`, `[7]`}
+	others := []string{`{"user_id":77}`, `{"user_id":70,`, `{"report_id":7}`, `a7b`, "\xff\xfe"}
 	for n := range 300 { // more than a page
-		setAside(t, dir, strconv.Itoa(n), others[n%len(others)], 0)
+		setAside(t, dir, "t"+strconv.Itoa(n), others[n%len(others)], 0)
 	}
-	for _, body := range mine {
+	for _, body := range slices.Concat(mine, doubtful) {
 		setAside(t, dir, "x", body, 0)
 	}
 	setAside(t, dir, "adopt.chat.7.1.abc", "unreadable", 0)
 	setAside(t, dir, "adopt.chat.8.7", "others'", 0)
 	for _, dry := range []bool{true, false} {
 		got, err := db.Erase(t.Context(), 7, ledger.Removal{Dry: dry})
-		if err != nil || got.Quarantined != len(mine)+1 {
+		if err != nil || got.Quarantined != len(mine)+len(doubtful)+1 || got.Doubtful != len(doubtful) {
 			t.Fatalf("dry %v: %+v, %v", dry, got, err)
 		}
 	}
