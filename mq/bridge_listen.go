@@ -185,8 +185,13 @@ func (l *listener) guard(ctx context.Context, ended <-chan struct{}) {
 				l.silent.Store(time.Now().Add(-quiet).UnixNano())
 				l.line.cut()
 			case quiet > l.times.ping && l.health.isSubscribed():
+				// A ping that fails closes the connection, and the reader gets the error.
+				// Then the gap began with the silence.
+				l.silent.Store(time.Now().Add(-quiet).UnixNano())
 				ping, cancel := context.WithTimeout(ctx, l.times.ping)
-				_ = l.ps.Ping(ping) // whoever reads is told of a broken connection
+				if l.ps.Ping(ping) == nil {
+					l.silent.Store(0)
+				}
 				cancel()
 			}
 		}
