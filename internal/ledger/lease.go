@@ -14,6 +14,12 @@ const leaseFor = 4 * time.Second
 
 const sweeper = "sweeper"
 
+// leadership is which relay of this process had the lease last, and when it asked.
+type leadership struct {
+	holder string
+	at     time.Time
+}
+
 // Lead asks for the duties that one relay does for all: looking for lost
 // workers, for a wiped Redis and for lost tasks. It is to be called each second.
 // The lease stands in the ledger and is known by its changing, so a holder that
@@ -41,18 +47,24 @@ func (l *Ledger) Lead(ctx context.Context, holder string) (bool, error) {
 		n, _ := strconv.ParseInt(count, 10, 64)
 		return t.setMeta(sweeper, holder+" "+strconv.FormatInt(n+1, 10))
 	})
+	now := l.clock.now()
 	if lockedOnly(err) {
-		// Whoever led leads, since no other can take the lease meanwhile.
-		led, _ := l.led.Load().(string)
-		return led == holder, nil
+		// No relay can take the lease while it is locked, so the leader goes on. A relay
+		// that has not asked for as long as a lease may have lost it before the lock.
+		led, _ := l.led.Load().(leadership)
+		if led.holder != holder || now.Sub(led.at) >= leaseFor {
+			return false, nil
+		}
+		l.led.Store(leadership{holder, now})
+		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("ledger: ask for the lease: %w", err)
 	}
 	if leads {
-		l.led.Store(holder)
-	} else if led, _ := l.led.Load().(string); led == holder {
-		l.led.Store("")
+		l.led.Store(leadership{holder, now})
+	} else if led, _ := l.led.Load().(leadership); led.holder == holder {
+		l.led.Store(leadership{})
 	}
 	return leads, nil
 }
@@ -62,7 +74,7 @@ func (l *Ledger) Resign(ctx context.Context, holder string) error {
 	if l.dialect.OneOwner {
 		return nil
 	}
-	l.led.Store("")
+	l.led.Store(leadership{})
 	err := l.pulse.soon(ctx, func(t *txn) error {
 		_, err := t.exec(`UPDATE evalq_meta SET value = '' WHERE name = ? AND value LIKE ?`, sweeper, holder+" %")
 		return err

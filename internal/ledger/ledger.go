@@ -83,7 +83,7 @@ type Ledger struct {
 	notices notices
 	watch   watch        // of the workers
 	lease   watch        // of the relay that leads
-	led     atomic.Value // the holder here that had the lease last; a string
+	led     atomic.Value // the relay here that had the lease last; a leadership
 	joined  sync.Map     // the workers of this process, by id
 	routed  atomic.Pointer[knownRouting]
 	rounds  userRounds // of those whose jobs wait for busy workers

@@ -213,7 +213,7 @@ func lockedGaps(p *pair) {
 	p.b.accept(report(5, 1))
 }
 
-// lockedTable: nobody gets at one of the tables.
+// lockedTable: another session has locked one of the tables.
 func lockedTable(p *pair) {
 	f, queued := p.atWork()
 	free := p.keepTable("evalq_audit")
@@ -334,7 +334,7 @@ func lockedLoss(p *pair) {
 	p.b.wantState(kept.ID, tasks.Accepted)
 }
 
-// lockedLease: the relay that leads goes on leading while nobody can write the lease.
+// lockedLease: the relay that leads goes on leading while no relay can write the lease.
 func lockedLease(p *pair) {
 	lead := func(w *world, who string) bool {
 		ok, err := w.Lead(w.ctx, who)
@@ -354,6 +354,15 @@ func lockedLease(p *pair) {
 	free()
 	if !lead(p.a, "ra") || lead(p.b, "rb") {
 		p.a.t.Fatal("after the lock the lease went elsewhere")
+	}
+	for range 6 { // ra is stopped
+		lead(p.b, "rb")
+		p.a.clock.pass(time.Second)
+	}
+	free = p.keep(sql.LevelReadCommitted, `SELECT value FROM evalq_meta WHERE name = 'sweeper' FOR UPDATE`)
+	defer free()
+	if lead(p.a, "ra") || !lead(p.b, "rb") {
+		p.a.t.Fatal("under the lock a relay leads that had lost the lease before")
 	}
 }
 
