@@ -91,6 +91,10 @@ func (u userID) inTaskID(id string) bool {
 	return len(part) >= 4 && part[0] == "adopt" && part[2] == u.text
 }
 
+// maxDepth bounds how deep the containers of JSON are walked. What is deeper is read as
+// a text.
+const maxDepth = 1000
+
 // maxNested bounds how often a string is read as a text of its own.
 const maxNested = 8
 
@@ -125,6 +129,9 @@ func (u userID) inJSON(body []byte, nested int) (found mention, ok bool) {
 			switch delim {
 			case '{', '[':
 				containers++
+				if len(path) == maxDepth {
+					return found, false
+				}
 				at := place{object: delim == '{', about: noField}
 				if len(path) > 0 {
 					at.about = path[len(path)-1].about

@@ -1,7 +1,9 @@
 package ledger_test
 
 import (
+	"bytes"
 	"encoding/base64"
+	"runtime"
 	"testing"
 
 	"evalq/internal/ledger"
@@ -81,6 +83,20 @@ func TestWhatMayBeAboutAUserIsFoundByAnyReading(t *testing.T) {
 	}
 	if about, _ := ledger.Mentions(tasks.Quarantined{}, []byte(`[{"user_id":9007199254740992}]`), large); !about {
 		t.Error("an id that went through a float64 is not found")
+	}
+}
+
+func TestADeepBodyIsSearchedInAsMuchMemoryAsItHas(t *testing.T) {
+	body := append(bytes.Repeat([]byte("["), 4<<20), `{"user_id":77`...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	about, _ := ledger.Mentions(tasks.Quarantined{}, body, 77)
+	runtime.ReadMemStats(&after)
+	if !about {
+		t.Error("the user behind a deep beginning is not found")
+	}
+	if took := (after.TotalAlloc - before.TotalAlloc) / uint64(len(body)); took > 8 {
+		t.Errorf("it took %d bytes a byte", took)
 	}
 }
 
