@@ -54,7 +54,7 @@ func walked(t *testing.T) *guide {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = g.dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			if noModules.Match(out) {
+			if noModules.Match(out) && os.Getenv("CI") == "" { // in CI a test that does not run is a failure
 				t.Skipf("the platform's modules cannot be had: %s", out)
 			}
 			t.Fatalf("go %v: %v\n%s", args, err, out)

@@ -26,8 +26,8 @@ var serviceLinks = []struct {
 	{regexp.MustCompile(`_NAME$`), isLinkName},
 }
 
-// dropServiceLinks removes from vars what Kubernetes or Docker has put there and
-// nobody meant for evalq.
+// dropServiceLinks removes from vars the variables that Kubernetes or Docker makes
+// for Services and links. They are no settings of evalq.
 func dropServiceLinks(vars map[string]string) {
 	linked := map[string]bool{} // the prefixes of --link
 	for name, value := range vars {

@@ -64,6 +64,9 @@ func inRoot(t *testing.T, root string, environ []string, args ...string) (out st
 	cmd.Stdout, cmd.Stderr = &text, &text
 	err := cmd.Run()
 	if errors.Is(err, syscall.EPERM) {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err) // a test that does not run is a failure there
+		}
 		t.Skip("this user may not change the root folder of a process")
 	}
 	return text.String(), cmd.ProcessState.ExitCode()

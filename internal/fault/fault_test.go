@@ -139,7 +139,7 @@ func TestTheClassIsReadFromWhatAClientCanMeet(t *testing.T) {
 		{"text: a timeout in its own words", errors.New("timeout waiting for the evaluation (120s)"), tasks.ClassUnavailable},
 		{"an error of the program with a status to answer", &appError{HTTPStatus: 500, Err: driver.ErrBadConn}, tasks.ClassStorage},
 		{"an error of the program with nothing below", &appError{HTTPStatus: 500}, ""},
-		{"an error of the program that is nobody else's", &appError{HTTPStatus: 404}, tasks.ClassRefused},
+		{"an error of the program's own", &appError{HTTPStatus: 404}, tasks.ClassRefused},
 		{"text: never permanent", errors.New("error, status code: 400, message: no"), ""},
 		{"text: an answer that speaks of it", errors.New(`cannot read "connection refused means 503 Service Unavailable" as JSON`), ""},
 

@@ -47,8 +47,8 @@ func (w *watch) quiet(now time.Time, beats map[string]string) (out []string) {
 }
 
 // look takes in the present beats and names those that have stood still for as
-// long as still. Those that are mute could not have beaten, so for them it is as
-// if nobody had looked.
+// long as still. Those that are mute could not have written a beat, so the time
+// since the last look is no silence of theirs.
 func (w *watch) look(now time.Time, beats map[string]string, mute []string, still time.Duration) (silent []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

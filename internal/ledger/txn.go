@@ -109,7 +109,8 @@ func (t *txn) row(dest []any, query string, args ...any) (bool, error) {
 	return true, nil
 }
 
-// jobs reads jobs to change them: nobody else changes them before the commit. It
+// jobs reads jobs and locks them: no other transaction changes them before the
+// commit. It
 // does not wait for one that another transaction has locked: that is an error.
 func (t *txn) jobs(where string, args ...any) ([]*job, error) {
 	lock := t.d.lock

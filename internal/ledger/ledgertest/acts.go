@@ -467,35 +467,3 @@ func quarantine(w *world) {
 		w.t.Fatalf("what came again has the bytes %q, %v", got, err)
 	}
 }
-
-// fullWindows has more users at their limit than one call looks at.
-func fullWindows(w *world) {
-	const users = 1100
-	var rs []tasks.Request
-	for u := range int64(users) {
-		rs = append(rs, report(u+1, u*10+1), report(u+1, u*10+2))
-	}
-	for _, a := range w.AcceptMany(w.ctx, rs, "test") {
-		w.must(a.Err)
-	}
-	win := ledger.Window{PerUser: 1, Total: 10_000}
-	handed := 0
-	for range 50 {
-		fed, err := w.Feed(w.ctx, tasks.Default, win)
-		w.must(err)
-		handed, win.After = handed+len(fed.Jobs), fed.After
-	}
-	if handed != users {
-		w.t.Fatalf("%d jobs were handed out, one for each of %d users", handed, users)
-	}
-	late := w.accept(report(users+1, 1))
-	for range 5 {
-		fed, err := w.Feed(w.ctx, tasks.Default, win)
-		w.must(err)
-		win.After = fed.After
-		if len(fed.Jobs) == 1 && fed.Jobs[0].ID == late.ID {
-			return
-		}
-	}
-	w.t.Fatal("a newcomer waits behind users whose windows are full")
-}

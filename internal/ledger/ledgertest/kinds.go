@@ -107,9 +107,9 @@ func unhandledIsHeld(w *world) {
 	w.wantState(ready.ID, tasks.Succeeded)
 }
 
-// nobodyThere: before the first worker has begun, and while the last one is being
+// noWorkerYet: before the first worker has begun, and while the last one is being
 // replaced, jobs wait as they always do.
-func nobodyThere(w *world) {
+func noWorkerYet(w *world) {
 	w.must(w.Leave(w.ctx, worker))
 	if w.accept(custom(newKind, 1, 1)); len(w.feed()) != 1 {
 		w.t.Fatal("without a worker a job is not handed out")

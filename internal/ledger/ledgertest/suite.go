@@ -97,7 +97,7 @@ func Run(t *testing.T, open Opener) {
 		{"what is not text does not keep an attempt from ending", badText},
 		{"an interview whose caller gave up is stored or not", interviewGivenUp},
 		{"a job of a kind that no worker handles is held at no cost until one does", unhandledIsHeld},
-		{"while no worker is at work no job is held for want of one of its kind", nobodyThere},
+		{"while no worker is at work no job is held for want of one of its kind", noWorkerYet},
 		{"a job whose kind no worker handles for a day is dead and is revived as others are", unhandledForTooLong},
 		{"the time in which no worker was at work is no wait for one of the kind", idleTimeIsNoWait},
 		{"a job that is due while a worker handles its kind goes on", dueWithAWorker},
