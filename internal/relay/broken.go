@@ -59,6 +59,19 @@ func (r *Relay) sweepBroken(ctx context.Context) error {
 	return nil
 }
 
+// setAsideBroken sets a task aside that was taken, if no worker can work on it.
+func (r *Relay) setAsideBroken(ctx context.Context, p tasks.Priority, id string) error {
+	queue := r.cfg.Namespace.Queue(p)
+	body, err := r.rdb.HGet(ctx, r.keys(p)+"t:"+id, "msg").Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("relay: read task %s: %w", id, err)
+	}
+	if reason := broken(queue, id, body); reason != "" {
+		return r.setAside(ctx, brokenTask{queue, id, reason, []byte(body)})
+	}
+	return nil
+}
+
 // broken says why Asynq can do nothing with a task; empty when it can.
 func broken(queue, id, body string) (reason string) {
 	if body == "" {
@@ -74,15 +87,21 @@ func broken(queue, id, body string) (reason string) {
 	return ""
 }
 
-// setAside delivers a job of ours again, keeps what is not in the ledger, and
-// removes the rest.
+// setAside keeps what is not in the ledger, delivers a job of ours again, and
+// removes the rest, in this order: once the job is delivered, the next hand-out
+// may remove the task too.
 func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
-	ours, err := r.deliverUnbegun(ctx, q.id)
+	job, delivery, ours, err := r.jobOf(ctx, q.id)
 	if err != nil {
 		return err
 	}
 	if !ours || len(q.body) > 0 {
 		if err := r.quarantine(ctx, q); err != nil {
+			return err
+		}
+	}
+	if ours {
+		if err := r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on"); err != nil {
 			return err
 		}
 	}
@@ -94,19 +113,16 @@ func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
 	return nil
 }
 
-// deliverUnbegun delivers the job of a task again that a worker took and cannot
-// have begun; its lease says for how long. Ours says whether the task is of a job
-// in the ledger.
-func (r *Relay) deliverUnbegun(ctx context.Context, id string) (ours bool, err error) {
-	job, delivery, err := tasks.ParseTaskID(id)
+// jobOf reads which job a task is a delivery of. Ours is false when the ledger has
+// no such job.
+func (r *Relay) jobOf(ctx context.Context, id string) (job string, delivery int, ours bool, err error) {
+	job, delivery, err = tasks.ParseTaskID(id)
 	if err != nil {
-		return false, nil
+		return "", 0, false, nil
 	}
-	if _, err := r.ledger.Get(ctx, job); err != nil {
-		if errors.Is(err, tasks.ErrNotFound) {
-			err = nil
-		}
-		return false, err
+	_, err = r.ledger.Get(ctx, job)
+	if errors.Is(err, tasks.ErrNotFound) {
+		return "", 0, false, nil
 	}
-	return true, r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on")
+	return job, delivery, err == nil, err
 }

@@ -96,7 +96,7 @@ func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
 // be about to begin it.
 func (r *Relay) sweepActive(ctx context.Context) error {
 	now := time.Now()
-	seen := map[string]time.Time{}
+	seen, queues := map[string]time.Time{}, map[string]tasks.Priority{}
 	for _, p := range tasks.Priorities() {
 		ids, err := r.rdb.LRange(ctx, r.keys(p)+"active", 0, -1).Result()
 		if err != nil {
@@ -107,23 +107,37 @@ func (r *Relay) sweepActive(ctx context.Context) error {
 			if !known {
 				first = now
 			}
-			seen[id] = first
+			seen[id], queues[id] = first, p
 		}
 	}
 	r.taken = seen
-	return r.deliverTaken(ctx, now.Add(-r.every.begin))
+	return r.deliverTaken(ctx, now.Add(-r.every.begin), queues)
 }
 
 // deliverTaken delivers jobs again whose tasks were taken by then and that are
-// not begun yet.
-func (r *Relay) deliverTaken(ctx context.Context, by time.Time) error {
+// not begun yet. A task that no worker can work on is set aside with its reason
+// before its job goes on, because the next hand-out removes what is left of it.
+func (r *Relay) deliverTaken(ctx context.Context, by time.Time, queues map[string]tasks.Priority) error {
 	deliveries := map[string]int{}
 	for id, first := range r.taken {
 		if job, delivery, err := tasks.ParseTaskID(id); err == nil && !first.After(by) {
 			deliveries[job] = delivery
 		}
 	}
-	return r.deliver(ctx, deliveries, "a worker took its task and did not begin")
+	unbegun, err := r.ledger.Unbegun(ctx, deliveries)
+	if err != nil {
+		return err
+	}
+	for _, job := range unbegun {
+		id := tasks.TaskID(job, deliveries[job])
+		if err := r.setAsideBroken(ctx, queues[id], id); err != nil {
+			return err
+		}
+		if err := r.ledger.Redeliver(ctx, job, deliveries[job], "a worker took its task and did not begin"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deliver gives those of the jobs another delivery that no worker has begun at
