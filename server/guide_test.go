@@ -20,10 +20,12 @@ import (
 	"testing"
 	"time"
 
+	"evalq/client"
 	"evalq/internal/mysqlurl"
 	"evalq/internal/redistest"
 	"evalq/internal/sqltest"
 	"evalq/server"
+	"evalq/tasks"
 )
 
 // guide is the interview platform after each step of docs/migrating.md, as two
@@ -177,11 +179,11 @@ func TestAPlatformOnHertzAndGORMRunsAsTheGuideLeavesIt(t *testing.T) {
 	t.Parallel()
 	g := walked(t)
 	g.failing.Store(7) // more than a job has attempts
-	ledger, redis := sqltest.MariaDB(t), redistest.Start(t, redistest.WithTCP())
-	g.configure(redis.Addr, sqltest.MariaDB(t), g.model().URL)
+	ledger, platform, redis := sqltest.MariaDB(t), sqltest.MariaDB(t), redistest.Start(t, redistest.WithTCP())
+	g.configure(redis.Addr, platform, g.model().URL)
 	front := serve(t, server.Config{LedgerURL: ledger, RedisURL: redis.URL, Listen: "127.0.0.1:0", Roles: []string{"api", "relay", "dashboard"}})
 
-	g.start("evaluation-worker", "EVALQ_LEDGER_URL="+ledger, "EVALQ_REDIS_URL="+redis.URL)
+	g.start("evaluation-worker", "EVALQ_LEDGER_URL="+ledger, "EVALQ_REDIS_URL="+redis.URL, "EVALQ_PLATFORM_DB="+platform)
 	g.eventually("the worker makes the platform's tables", func() bool {
 		_, err := g.db.ExecContext(t.Context(), "SELECT 1 FROM answer_report LIMIT 1")
 		return err == nil
@@ -225,6 +227,28 @@ func TestAPlatformOnHertzAndGORMRunsAsTheGuideLeavesIt(t *testing.T) {
 		t.Errorf("the model has answered %d times for two evaluations", n)
 	}
 	g.saveAgain(t, uint64(report))
+	g.unanswered(t, front.URL())
+}
+
+// unanswered is an interview that its user ended before the first answer.
+func (g *guide) unanswered(t *testing.T, evalq string) {
+	t.Helper()
+	calls := g.calls.Load()
+	ended, err := g.ask(http.MethodPost, "/api/mianshi/interview/end", url.Values{"question": {"q"}, "answer": {" "}})
+	must(t, err)
+	c, err := client.Open(t.Context(), evalq, nil)
+	must(t, err)
+	defer c.Close()
+	report, _ := ended.Data["report_id"].(float64)
+	for _, kind := range tasks.Kinds() {
+		g.eventually("it is skipped", func() bool {
+			job, err := c.Find(t.Context(), kind, 7, int64(report))
+			return err == nil && job.State == tasks.Skipped && job.Skipped == "empty"
+		})
+	}
+	if n := g.calls.Load(); n != calls {
+		t.Errorf("%d calls for an interview without an answer", n-calls)
+	}
 }
 
 // saveAgain is what a second call of a function does after a first one has saved:

@@ -57,7 +57,8 @@ type Config struct {
 	Namespace string
 	// PlatformDB is the mysql:// URL of the interview platform's own database. The
 	// built-in kinds take their interviews from it and write their results there.
-	// Defaults to none.
+	// Handlers that replace theirs are called only for interviews that it has and
+	// in which something was answered. Defaults to none.
 	PlatformDB string
 	// PlatformEndpoints serves results at the platform's own addresses too.
 	// Defaults to false.

@@ -52,7 +52,7 @@ func evaluators(store *ledger.Ledger, m *mirror, judge evaluation.Judge, more ma
 			return document(ctx, by, t, err)
 		},
 	}
-	maps.Copy(out, more)
+	maps.Copy(out, own(m, more))
 	return out, nil
 }
 

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"slices"
 	"time"
 
 	"evalq/tasks"
@@ -29,4 +30,6 @@ type Lack struct {
 }
 
 // Answered reports whether at least one question was answered.
-func (in Interview) Answered() bool { return !quit(in) }
+func (in Interview) Answered() bool {
+	return slices.ContainsFunc(in.Answers, func(a Answer) bool { return !a.Blank() })
+}

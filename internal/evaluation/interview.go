@@ -49,6 +49,10 @@ type KeyPoint struct {
 // Blank reports whether the question was left unanswered.
 func (a Answer) Blank() bool { return strings.TrimSpace(a.Answer) == "" }
 
+// SkippedEmpty is why the job of an interview is skipped in which nothing was
+// answered.
+const SkippedEmpty = "empty"
+
 // Measurable reports whether there is anything to measure the answer against.
 func (a Answer) Measurable() bool {
 	return len(a.KeyPoints) > 0 || strings.TrimSpace(a.Reference) != ""

@@ -83,8 +83,8 @@ func (s *Service) evaluate(ctx context.Context, userID, reportID int64) (Intervi
 	if err != nil {
 		return in, nil, err
 	}
-	if quit(in) {
-		return in, nil, tasks.Skip("empty")
+	if !in.Answered() {
+		return in, nil, tasks.Skip(SkippedEmpty)
 	}
 	total := len(in.Answers)
 	if err := s.steps.Progress(ctx, 0, 0, total); err != nil {
@@ -129,15 +129,6 @@ func (s *Service) load(ctx context.Context, userID, reportID int64) (Interview, 
 		return in, tasks.NewError(tasks.ClassWrongUser, errors.New("the interview belongs to another user or report"))
 	}
 	return in, nil
-}
-
-func quit(in Interview) bool {
-	for _, a := range in.Answers {
-		if !a.Blank() {
-			return false
-		}
-	}
-	return true
 }
 
 // refused reports whether the judge cannot take this answer, now or later,

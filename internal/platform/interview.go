@@ -66,6 +66,33 @@ func (s *Store) Owner(ctx context.Context, reportID int64) (int64, error) {
 	return r.user, nil
 }
 
+// Answered reports whether a dialogue of an interview has an answer that is more
+// than white space. It takes an interview of any size.
+func (s *Store) Answered(ctx context.Context, userID, reportID int64) (bool, error) {
+	fail := func(err error) (bool, error) {
+		return false, storage(fmt.Sprintf("look for an answer of interview %d", reportID), err)
+	}
+	rows, err := s.db.QueryContext(ctx, "SELECT answer FROM interview_dialogues WHERE user_id = ? AND report_id = ? AND answer REGEXP '[^[:space:]]'", userID, reportID)
+	if err != nil {
+		return fail(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var answer string
+		if err := rows.Scan(&answer); err != nil {
+			return fail(err)
+		}
+		// The server's white space is less than Go's: it may lack U+3000.
+		if strings.TrimSpace(legible(answer)) != "" {
+			return true, nil
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
+	}
+	return false, nil
+}
+
 func missing(report int64, err error) error {
 	return tasks.NewError(tasks.ClassInterviewMissing, fmt.Errorf("platform: interview %d: %w", report, err))
 }

@@ -31,9 +31,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err = server.Run(ctx, &server.Config{
-		LedgerURL: os.Getenv("EVALQ_LEDGER_URL"),
-		RedisURL:  os.Getenv("EVALQ_REDIS_URL"),
-		Roles:     []string{"worker"},
+		LedgerURL:  os.Getenv("EVALQ_LEDGER_URL"),
+		RedisURL:   os.Getenv("EVALQ_REDIS_URL"),
+		PlatformDB: os.Getenv("EVALQ_PLATFORM_DB"),
+		Roles:      []string{"worker"},
 		Handlers: map[tasks.Kind]worker.Handler{
 			tasks.KindEvaluationReport: mq.Handler(evaluation.GenerateRecordEvaluation),
 			tasks.KindTopicEvaluation:  mq.Handler(evaluation.GenerateAnswerRecordEvaluation),

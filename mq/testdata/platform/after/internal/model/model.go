@@ -14,12 +14,17 @@ func SetDBGetter(f func() *gorm.DB) { getDB = f }
 
 // InterviewRecord is an interview.
 type InterviewRecord struct {
-	ID        uint64    `gorm:"primaryKey;autoIncrement"`
-	UserID    uint      `gorm:"not null;index"`
-	Type      string    `gorm:"size:50"`
-	Status    string    `gorm:"size:20;default:pending"`
-	CreatedAt time.Time `gorm:"autoCreateTime:milli"`
-	UpdatedAt time.Time `gorm:"autoUpdateTime:milli"`
+	ID           uint64    `gorm:"primaryKey;autoIncrement"`
+	UserID       uint      `gorm:"not null;index"`
+	Type         string    `gorm:"size:50"`
+	Difficulty   string    `gorm:"size:50"`
+	Domain       string    `gorm:"size:100"`
+	CompanyName  string    `gorm:"size:100"`
+	PositionName string    `gorm:"size:100"`
+	Status       string    `gorm:"size:20;default:pending"`
+	Duration     int64     `gorm:"default:0"`
+	CreatedAt    time.Time `gorm:"autoCreateTime:milli"`
+	UpdatedAt    time.Time `gorm:"autoUpdateTime:milli"`
 }
 
 // TableName is the table's.
