@@ -48,16 +48,21 @@ func serve(t *testing.T, cfg server.Config) *server.Server {
 
 func TestAPlatformRunsAWorkerProcessOfItsOwn(t *testing.T) {
 	t.Parallel()
+	platform := platformtest.New(t, sqltest.MariaDB(t), platformtest.ByProgram)
+	platform.Record(42, 7, "completed", time.Now())
+	platform.Say(7, 42, "What is a map?", "a hash table")
 	shared := server.Config{
 		LedgerURL: sqltest.MariaDB(t), RedisURL: redistest.Start(t).URL, Namespace: "staging",
-		PlatformDB: platformtest.New(t, sqltest.MariaDB(t), platformtest.ByProgram).URL, PlatformEndpoints: true,
+		PlatformDB: platform.URL, PlatformEndpoints: true,
 	}
 	front := shared
 	front.Listen, front.Roles = "127.0.0.1:0", []string{"api", "relay", "dashboard"}
 	back := shared
 	back.Roles, back.PlatformEndpoints = []string{"worker"}, false
-	back.Handlers = map[tasks.Kind]worker.Handler{tasks.KindEvaluationReport: func(context.Context, tasks.Job) (json.RawMessage, error) {
-		return json.RawMessage(`"the platform's own"`), nil
+	back.Handlers = map[tasks.Kind]worker.Handler{tasks.KindEvaluationReport: func(ctx context.Context, _ tasks.Job) (json.RawMessage, error) {
+		_, err := platform.DB.ExecContext(ctx, `INSERT INTO interview_evaluation (user_id, report_id, comment, score, dimensions, created_at, updated_at)
+			VALUES (7, 42, 'sound', 80, '[{"dimension_name":"depth","evaluation":"good","score":80}]', now(3), now(3))`)
+		return json.RawMessage(`"the platform's own"`), err
 	}}
 	f, b := serve(t, front), serve(t, back)
 	if b.URL() != "" {
