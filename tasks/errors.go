@@ -19,6 +19,11 @@ var (
 	// ErrUnavailable: the ledger cannot commit at the moment. Nothing was
 	// accepted; try again later.
 	ErrUnavailable = errors.New("ledger unavailable; nothing was accepted, try again later")
+	// ErrRefused: the ledger's database has answered that it does not take this write.
+	// With an *InvalidError it never will, because of the value. With ErrUnavailable
+	// something of the database has to be put right first, such as a right that is
+	// missing. Nothing was stored.
+	ErrRefused = errors.New("the ledger's database refuses this")
 	// ErrStale: a write carried an attempt that is no longer the newest. Its
 	// handler must stop; nothing that it returns is stored.
 	ErrStale = errors.New("another attempt has taken over")

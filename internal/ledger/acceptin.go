@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"evalq/internal/dberror"
 	"evalq/tasks"
 )
 
@@ -92,15 +93,16 @@ func (e *foreignError) Unwrap() error { return e.err }
 
 // foreignCause gives the driver's error the kind that callers ask about.
 func (l *Ledger) foreignCause(err error) error {
-	is := func(kind func(error) bool) bool { return kind != nil && kind(err) }
 	kind := tasks.ErrUnavailable
-	switch {
-	case is(l.dialect.Missing):
+	switch what := l.dialect.fault(err).Kind; {
+	case what == dberror.Absent:
 		kind = ErrOtherDatabase
-	case is(l.dialect.Outside):
+	case what == dberror.Outside:
 		kind = ErrNoTransaction
-	case is(l.dialect.Again):
+	case what.Repeatable():
 		kind = ErrTxConflict
+	case what == dberror.Value:
+		return l.dialect.verdict(err)
 	}
 	var f *foreignError
 	switch {

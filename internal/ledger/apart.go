@@ -160,7 +160,7 @@ func (a *apart) take() (batch, over []*write, next time.Time) {
 			op.err = context.Cause(op.ctx)
 			over = append(over, op)
 		case op.tries > 0 && !now.Before(end):
-			fail([]*write{op}, fmt.Errorf("%w for longer than %s: %w", errLocked, op.patience, op.met))
+			a.w.fail([]*write{op}, fmt.Errorf("%w for longer than %s: %w", errLocked, op.patience, op.met))
 			over = append(over, op)
 		case !now.Before(op.due) && len(batch) < maxBatch:
 			op.taken, op.met = true, nil

@@ -145,7 +145,7 @@ func (s *sieve) undo(name string) error {
 // mark runs a statement of savepoints, none of which can be prepared everywhere.
 func (s *sieve) mark(ctx context.Context, statement string) error {
 	if _, err := s.l.conn.ExecContext(ctx, statement); err != nil {
-		return unavailable("savepoint", err)
+		return unavailable("savepoint", s.l.w.dialect.explain(err))
 	}
 	return nil
 }

@@ -54,10 +54,10 @@ func (l *lane) change(op *write, t *txn) error {
 // while it was idle is too: it fails at the BEGIN, before anybody has to wonder what
 // it did. For a broken one that passes as whole the statement is the first word.
 func (l *lane) commitNew(batch []*write) (left []*write, err error) {
-	if l.w.acceptsNew == nil || !l.fresh() || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
+	if l.w.acceptsNew == nil || !l.fresh() || l.due() || slices.ContainsFunc(batch, func(op *write) bool { return op.apply != nil }) {
 		return batch, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	ctx, cancel := context.WithTimeout(l.w.ctx, beginTimeout)
 	defer cancel()
 	if l.w.clock.sync(ctx, l.conn) != nil {
 		return batch, nil

@@ -42,16 +42,16 @@ func (l *lane) oneByOne(batch []*write, err error) (locked []*write) {
 			return locked
 		}
 		if errors.Is(err, errNoConnection) {
-			fail(batch[i:], err)
+			l.w.fail(batch[i:], err)
 			return locked
 		}
 		if i == 0 && len(batch) == 1 && !l.worthRepeating(err) {
-			fail(batch, err)
+			l.w.fail(batch, err)
 			return locked
 		}
 		met, down := l.alone(op)
 		if down != nil {
-			fail(batch[i:], down)
+			l.w.fail(batch[i:], down)
 			return locked
 		}
 		if met {
@@ -75,8 +75,13 @@ func (l *lane) alone(op *write) (locked bool, down error) {
 		case l.w.dialect.waited(err):
 			op.met = err
 			return true, nil
-		case try == maxTries || !l.worthRepeating(err):
-			fail([]*write{op}, err)
+		case try == maxTries && errors.Is(err, errBroken):
+			// The database can be reached, and the connection breaks at this write each
+			// time: that is its answer.
+			l.w.fail([]*write{op}, &refusedNow{fmt.Errorf("the connection broke %d times at the same write: %w", try, err)})
+			return false, nil
+		case try == maxTries || !l.worthRepeating(err), l.w.closing():
+			l.w.fail([]*write{op}, err)
 			return false, nil
 		}
 		// Two that are in each other's way must not return together.
@@ -89,7 +94,9 @@ func (l *lane) worthRepeating(err error) bool {
 }
 
 // fail tells writes that nothing was stored, or that nobody knows.
-func fail(batch []*write, err error) {
+func (w *writer) fail(batch []*write, err error) {
+	err = w.dialect.verdict(err)
+	w.refused.note(err)
 	for _, op := range batch {
 		op.err, op.after = err, nil
 		if op.again {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"evalq/internal/dberror"
 )
 
 // Dialect holds the few words in which the databases differ. Statements are
@@ -38,19 +40,13 @@ type Dialect struct {
 	// notify tells those who Listen, once the transaction has been committed.
 	notify string
 
-	// Again reports whether a transaction failed because another one was in its
-	// way: a deadlock, a lock that took too long, a key that was just taken.
-	// Doing it again finds another state. Nil means never.
-	Again func(error) bool
-	// Waited reports whether that was a lock which another transaction holds. Nil
-	// means never.
-	Waited func(error) bool
-	// Answered reports whether the database itself refused, so that the outcome
-	// is known. Nil means that it always does.
-	Answered func(error) bool
-	// Missing reports whether a statement named a table that is not there,
-	// Outside whether it needs a transaction and there was none. Nil means never.
-	Missing, Outside func(error) bool
+	// readOnly asks whether the server takes no writes, whatever this user may do: 0
+	// when it does. Empty where there is nothing to ask.
+	readOnly string
+
+	// Fault finds what an error of the driver means. Nil means that each one is the
+	// database's answer, and unknown.
+	Fault func(error) dberror.Fault
 }
 
 // SQLite is the dialect of a file that belongs to one process: its writer is
@@ -74,6 +70,7 @@ func Postgres() Dialect {
 		},
 		lock: " FOR UPDATE NOWAIT", wait: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED", returning: true, arrays: true,
 		clock:     "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+		readOnly:  "SELECT CASE current_setting('transaction_read_only') WHEN 'off' THEN '0' ELSE '1' END",
 		savepoint: []string{"SAVEPOINT evalq_submit"},
 		notify:    "SELECT pg_notify('" + Channel + "', '')",
 	}
@@ -98,8 +95,9 @@ func MySQL() Dialect {
 		},
 		lock: " FOR UPDATE NOWAIT", wait: " FOR UPDATE", free: " FOR UPDATE SKIP LOCKED",
 		// For the session as a whole 0 would make an error of SKIP LOCKED.
-		nowait: "/*M!100300 SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ ",
-		clock:  "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+		nowait:   "/*M!100300 SET STATEMENT innodb_lock_wait_timeout = 0 FOR */ ",
+		clock:    "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+		readOnly: "SELECT CAST(@@GLOBAL.read_only AS CHAR)",
 		// The first is quietly ignored outside of a transaction.
 		savepoint: []string{"SAVEPOINT evalq_submit", "ROLLBACK TO SAVEPOINT evalq_submit"},
 	}
@@ -107,12 +105,6 @@ func MySQL() Dialect {
 
 // Channel is where a PostgreSQL ledger tells that something was accepted.
 const Channel = "evalq_wake"
-
-func (d *Dialect) again(err error) bool { return d.Again != nil && d.Again(err) }
-
-func (d *Dialect) waited(err error) bool { return d.Waited != nil && d.Waited(err) }
-
-func (d *Dialect) answered(err error) bool { return d.Answered == nil || d.Answered(err) }
 
 // numbered remembers statements with their placeholders rewritten.
 var numbered sync.Map

@@ -6,9 +6,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
+	"evalq/internal/dberror"
 	"evalq/tasks"
 )
 
@@ -20,10 +22,12 @@ const beginTimeout = 15 * time.Second
 
 // lane is a connection on which batches are written one after the other.
 type lane struct {
-	w     *writer
-	conn  *sql.Conn            // used by drain alone, as are the next two
-	stmts map[string]*sql.Stmt // prepared on conn
-	used  time.Time            // the last commit on conn
+	w      *writer
+	conn   *sql.Conn            // used by drain alone, as are the next ones
+	stmts  map[string]*sql.Stmt // prepared on conn
+	used   time.Time            // the last commit on conn
+	until  time.Time            // when conn gives way to a new one
+	looked time.Time            // when its server was last seen to take writes
 
 	// Guarded by writer.mu.
 	busy   bool                // a drain runs
@@ -71,6 +75,19 @@ const trustFor = time.Second
 
 func (l *lane) fresh() bool { return l.conn != nil && time.Since(l.used) <= trustFor }
 
+const (
+	// lifetime is how long a connection is kept: a proxy before several servers sends a
+	// new one to the server that takes writes now.
+	lifetime = time.Minute
+	// lookEvery is how old the last look at the server may be before a transaction.
+	lookEvery = time.Second
+)
+
+// due reports whether the connection has to be looked at, or to give way.
+func (l *lane) due() bool {
+	return !l.w.dialect.OneOwner && (time.Since(l.looked) > lookEvery || time.Now().After(l.until))
+}
+
 // noteKeys is called with the writer's mu held, as is has.
 func (l *lane) noteKeys(batch []*write) {
 	l.keys = make(map[naturalKey]bool, len(batch))
@@ -105,7 +122,7 @@ func (l *lane) inTransaction(apply func(context.Context) ([]*write, error)) (err
 	if err := l.begin(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	ctx, cancel := context.WithTimeout(l.w.ctx, writeTimeout)
 	defer cancel()
 	defer func() {
 		switch {
@@ -141,13 +158,13 @@ func (l *lane) inTransaction(apply func(context.Context) ([]*write, error)) (err
 // answer is waited for.
 func (l *lane) end(how string) error {
 	ctx := context.Background()
-	if l.w.dialect.Answered != nil {
+	if !l.w.dialect.OneOwner {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, writeTimeout)
+		ctx, cancel = context.WithTimeout(l.w.ctx, writeTimeout)
 		defer cancel()
 	}
 	_, err := l.conn.ExecContext(ctx, how)
-	return err
+	return l.w.dialect.explain(err)
 }
 
 // broken marks an error that is not the database's answer.
@@ -172,22 +189,45 @@ func (l *lane) begin() error {
 		}
 		l.disconnect()
 	}
-	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", err))
+	return fmt.Errorf("%w: %w", errNoConnection, unavailable("begin", l.w.dialect.explain(err)))
 }
 
 // open tries it once. Its time is its own: a connection that has fallen silent
 // takes all of it, and a new one may do at once. Opened says that there is a
 // connection.
 func (l *lane) open() (opened bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), beginTimeout)
+	ctx, cancel := context.WithTimeout(l.w.ctx, beginTimeout)
 	defer cancel()
+	if l.conn != nil && !l.w.dialect.OneOwner && time.Now().After(l.until) {
+		l.release()
+	}
 	if err := l.connect(ctx); err != nil {
 		return false, err
+	}
+	if err := l.look(ctx); err != nil {
+		return true, err
 	}
 	if _, err := l.conn.ExecContext(ctx, l.w.dialect.Begin); err != nil {
 		return true, err
 	}
 	return true, l.w.clock.sync(ctx, l.conn)
+}
+
+// look refuses a server that has become read-only, also when this user might still
+// write there: its primary is another one by then.
+func (l *lane) look(ctx context.Context) error {
+	if l.w.dialect.readOnly == "" || time.Since(l.looked) <= lookEvery {
+		return nil
+	}
+	var said string
+	if err := l.conn.QueryRowContext(ctx, l.w.dialect.readOnly).Scan(&said); err != nil {
+		return err
+	}
+	if said != "0" && said != "OFF" {
+		return errReadOnly
+	}
+	l.looked = time.Now()
+	return nil
 }
 
 func (l *lane) connect(ctx context.Context) error {
@@ -204,8 +244,15 @@ func (l *lane) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	l.conn, l.stmts = conn, map[string]*sql.Stmt{}
+	l.conn, l.stmts, l.looked = conn, map[string]*sql.Stmt{}, time.Time{}
+	l.until = time.Now().Add(lifetime + rand.N(lifetime/4)) // not all lanes at once
 	return nil
+}
+
+// release gives a connection back that is whole; the pool keeps none.
+func (l *lane) release() {
+	l.close()
+	l.conn, l.stmts = nil, nil
 }
 
 // disconnect gives the connection up, because nobody knows what state it is in.
@@ -222,6 +269,9 @@ func (l *lane) disconnect() {
 		l.w.wg.Go(l.w.lost) // closing a silent connection takes seconds
 	}
 }
+
+var errReadOnly = dberror.Fault{Kind: dberror.Elsewhere, Code: "read-only", What: "the server is read-only", Do: "name the primary in the URL, or make this server one"}.
+	Explain(errors.New("it takes no writes"))
 
 // unavailable marks an error of the database itself: nothing was stored.
 func unavailable(doing string, err error) error {
@@ -240,7 +290,7 @@ func (l *lane) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	}
 	s, err := l.conn.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+		return nil, fmt.Errorf("prepare: %w", l.w.dialect.explain(err))
 	}
 	l.stmts[query] = s
 	return s, nil
@@ -251,7 +301,8 @@ func (l *lane) exec(ctx context.Context, query string, args []any) (sql.Result, 
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(ctx, args...)
+	res, err := s.ExecContext(ctx, args...)
+	return res, l.w.dialect.explain(err)
 }
 
 func (l *lane) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
@@ -259,5 +310,6 @@ func (l *lane) query(ctx context.Context, query string, args []any) (*sql.Rows, 
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	rows, err := s.QueryContext(ctx, args...)
+	return rows, l.w.dialect.explain(err)
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"evalq/internal/dberror"
 	"evalq/tasks"
 )
 
@@ -201,8 +202,7 @@ func TestAWriteThatMeetsALockIsTriedApartAndTheOthersOfItsBatchAreCommitted(t *t
 	b.db.SetMaxOpenConns(2)
 	b.dialect.Begin = "BEGIN"
 	waited := errors.New("the lock is not free")
-	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
-	b.dialect.Waited = b.dialect.Again
+	b.dialect.Fault = locks(waited)
 	var locked atomic.Bool
 	locked.Store(true)
 	var apart atomic.Int64
@@ -244,13 +244,22 @@ func TestAWriteThatMeetsALockIsTriedApartAndTheOthersOfItsBatchAreCommitted(t *t
 	b.wantStored(0, 1, 2, 3)
 }
 
+// locks takes one error for a lock of another transaction.
+func locks(waited error) func(error) dberror.Fault {
+	return func(err error) dberror.Fault {
+		if errors.Is(err, waited) {
+			return dberror.Fault{Kind: dberror.Locked}
+		}
+		return dberror.Fault{}
+	}
+}
+
 func TestACallerWhoGivesUpWhileHisWriteWaitsForALockHasDoneNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.db.SetMaxOpenConns(2)
 	waited := errors.New("the lock is not free")
-	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
-	b.dialect.Waited = b.dialect.Again
+	b.dialect.Fault = locks(waited)
 	b.dialect.Begin = "BEGIN"
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -278,8 +287,7 @@ func TestRequestsForAKeyThatIsLockedWaitBehindEachOtherAndTheRestOfACallersGoOn(
 	b.db.SetMaxOpenConns(2)
 	b.dialect.Begin = "BEGIN"
 	waited := errors.New("the lock is not free")
-	b.dialect.Again = func(err error) bool { return errors.Is(err, waited) }
-	b.dialect.Waited = b.dialect.Again
+	b.dialect.Fault = locks(waited)
 	var locked atomic.Bool
 	locked.Store(true)
 	var onMain, others atomic.Int64

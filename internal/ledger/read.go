@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"evalq/internal/dberror"
 	"evalq/tasks"
 )
 
@@ -41,7 +42,11 @@ func (l *Ledger) one(ctx context.Context, where string, args ...any) (tasks.Job,
 // readError marks an error of the database; a caller whose context has ended is
 // told that instead.
 func readError(what string, err error) error {
-	return fmt.Errorf("ledger: read %s: %w: %w", what, tasks.ErrUnavailable, err)
+	out := fmt.Errorf("ledger: read %s: %w: %w", what, tasks.ErrUnavailable, err)
+	if f, ok := dberror.Of(err); ok && (f.Kind == dberror.Denied || f.Kind == dberror.Absent || f.Kind == dberror.Unknown) {
+		return &refusedNow{out}
+	}
+	return out
 }
 
 // maxPageBytes bounds a page of a list, however many rows the caller asks for.

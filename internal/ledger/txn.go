@@ -169,7 +169,7 @@ func (l *Ledger) rows(ctx context.Context, query string, args ...any) (rows *sql
 			break
 		}
 	}
-	return rows, err
+	return rows, l.dialect.explain(err)
 }
 
 // readTimeout bounds one read: a server that has lost its power gives no answer,
@@ -199,7 +199,10 @@ func (r *oneRow) Scan(dest ...any) (err error) {
 			break
 		}
 	}
-	return err
+	if isNoRows(err) {
+		return err
+	}
+	return r.l.dialect.explain(err)
 }
 
 // told reports whether asking again would give the same.

@@ -68,10 +68,19 @@ type writer struct {
 	shut       bool
 	lost       func() // told of each connection that is given up; may be nil
 	wg         sync.WaitGroup
+	refused    refusals
+	// ctx ends when close has waited for long enough.
+	ctx context.Context
+	cut context.CancelFunc
 }
+
+// closeGrace is how long close lets the writes under way go on. What is cut off then is
+// the same for its caller as a connection that breaks.
+const closeGrace = 10 * time.Second
 
 func newWriter(db *sql.DB, d *Dialect, c *dbClock) *writer {
 	w := &writer{db: db, dialect: d, clock: c}
+	w.ctx, w.cut = context.WithCancel(context.Background())
 	w.main = &lane{w: w}
 	w.apart = &apart{w: w, lane: &lane{w: w}, keys: map[naturalKey]int{}, poke: make(chan struct{}, 1)}
 	return w
@@ -140,11 +149,20 @@ func (w *writer) close() {
 	w.shut = true
 	w.apart.tell()
 	w.mu.Unlock()
+	if !w.dialect.OneOwner { // a file gives an answer
+		defer time.AfterFunc(closeGrace, w.cut).Stop()
+	}
 	w.wg.Wait()
 	for _, l := range w.lanes() {
 		l.close()
 	}
 	w.apart.lane.close()
+}
+
+func (w *writer) closing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shut
 }
 
 func (w *writer) lanes() []*lane {
@@ -153,8 +171,6 @@ func (w *writer) lanes() []*lane {
 	}
 	return []*lane{w.main, w.side}
 }
-
-func (w *writer) locks() bool { return w.dialect.Waited != nil }
 
 // rouse is called with mu held when the queue or what is under way has changed.
 func (w *writer) rouse() {

@@ -1,41 +1,41 @@
 package platform
 
 import (
-	"errors"
 	"fmt"
 
-	"github.com/go-sql-driver/mysql"
-
+	"evalq/internal/dberror"
+	"evalq/internal/mysqlconn"
 	"evalq/tasks"
 )
 
-// storage gives an error of the database its class: transient, but for a value
-// that the server will never take.
+// storage gives an error of the database its class: transient, but for a value that the
+// server will never take.
 func storage(doing string, err error) error {
-	class := tasks.ClassStorage
-	switch n := number(err); n {
-	// A value that does not fit its column or its character set. The server's own
-	// words quote it.
-	case 1048, 1062, 1264, 1265, 1292, 1364, 1366, 1406, 3140, 3141, 3819, 4025:
-		class, err = tasks.ClassInternal, fmt.Errorf("the server refuses the value (error %d)", n)
+	class, f := tasks.ClassStorage, mysqlconn.Fault(err)
+	if f.Kind == dberror.Value || f.Kind == dberror.Duplicate {
+		// The server's own words quote the value.
+		class, err = tasks.ClassInternal, fmt.Errorf("the server refuses the value: %w", quiet(f).Explain(errRefused))
 	}
-	return tasks.NewError(class, fmt.Errorf("platform: %s: %w", doing, err))
+	return tasks.NewError(class, fmt.Errorf("platform: %s: %w", doing, f.Explain(err)))
 }
 
-// number is that of the server's refusal, 0 when it is none.
-func number(err error) uint16 {
-	var me *mysql.MySQLError
-	if errors.As(err, &me) {
-		return me.Number
-	}
-	return 0
+var errRefused = fmt.Errorf("refused")
+
+// quiet is f with words of its own for a value, whatever the row says.
+func quiet(f dberror.Fault) dberror.Fault {
+	f.Kind = dberror.Value
+	return f
 }
 
-// inTheWay: a lock that took too long, a deadlock, and rows that changed since
-// they were read (MariaDB's innodb_snapshot_isolation).
+// inTheWay: a lock that took too long, a deadlock, and rows that changed since they were
+// read (MariaDB's innodb_snapshot_isolation). A server that may not serve is left for
+// another one.
 func inTheWay(err error) bool {
-	switch number(err) {
-	case 1205, 1213, 1020:
+	if err == nil {
+		return false
+	}
+	switch mysqlconn.Fault(err).Kind {
+	case dberror.InTheWay, dberror.Locked, dberror.Elsewhere:
 		return true
 	}
 	return false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"evalq/internal/mysqlconn"
 	"evalq/internal/mysqlurl"
 	"evalq/internal/zone"
 )
@@ -83,7 +84,7 @@ func Open(ctx context.Context, url string, cfg *Config) (*Store, error) {
 	}
 	tune(conf)
 	s := &Store{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr), cfg: c, zone: conf.Loc}
-	connector, err := mysql.NewConnector(conf)
+	connector, err := mysqlconn.New(conf, true)
 	if err != nil {
 		return nil, fmt.Errorf("platform: open %s: %w", s.Place, err)
 	}
@@ -91,6 +92,7 @@ func Open(ctx context.Context, url string, cfg *Config) (*Store, error) {
 	s.db.SetMaxOpenConns(c.Conns)
 	s.db.SetMaxIdleConns(c.Conns)
 	s.db.SetConnMaxIdleTime(idleFor)
+	s.db.SetConnMaxLifetime(mysqlconn.Lifetime)
 	if err := s.db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("platform: connect to %s: %w", s.Place, err), s.db.Close())
 	}

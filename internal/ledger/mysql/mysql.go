@@ -14,6 +14,7 @@ import (
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
+	"evalq/internal/mysqlconn"
 )
 
 // readers bounds the connections that read beside the one that writes.
@@ -51,7 +52,7 @@ func tune(cfg *mysql.Config) {
 // tables are named evalq_…. How durable a commit is, the server decides: leave
 // innodb_flush_log_at_trx_commit at 1. No error has a password in it.
 func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	d, err := connect(ctx, raw)
+	d, err := connect(ctx, raw, true)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func Open(ctx context.Context, raw string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.MySQL()
-	d.Again, d.Waited, d.Answered, d.Missing, d.Outside = again, waited, answered, missing, outside
+	d.Fault = mysqlconn.Fault
 	return d
 }
 
@@ -95,55 +96,6 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 	err = do()
 	_, uerr := conn.ExecContext(context.WithoutCancel(ctx), `DO RELEASE_LOCK(CONCAT('evalq.', DATABASE()))`)
 	return errors.Join(err, uerr)
-}
-
-// again: a duplicate key, a lock that is not free, a deadlock, and rows that
-// changed since they were read (MariaDB's innodb_snapshot_isolation).
-func again(err error) bool {
-	switch number(err) {
-	case 1062, 1213, 1020:
-		return true
-	}
-	return waited(err)
-}
-
-// waited: a lock that took too long, and MySQL's word for one that a NOWAIT met.
-func waited(err error) bool { return number(err) == 1205 || number(err) == 3572 }
-
-// missing: no such table, column or database.
-func missing(err error) bool {
-	switch number(err) {
-	case 1146, 1054, 1049, 1046:
-		return true
-	}
-	return false
-}
-
-// outside: no such savepoint, since there is none outside of a transaction.
-func outside(err error) bool { return number(err) == 1305 }
-
-// number is that of the server's refusal, 0 when it is none.
-func number(err error) uint16 {
-	var me *mysql.MySQLError
-	if errors.As(err, &me) {
-		return me.Number
-	}
-	return 0
-}
-
-// answered: the server itself refused and the connection is of use. 1053 and
-// 1927 say that the server ends it; 1290, 1792 and 1836 that it takes no writes,
-// so another connection may find the one that does.
-func answered(err error) bool {
-	var me *mysql.MySQLError
-	if !errors.As(err, &me) {
-		return false
-	}
-	switch me.Number {
-	case 1053, 1927, 1290, 1792, 1836:
-		return false
-	}
-	return true
 }
 
 // Close waits for the writes under way and closes the connections.

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3/database"
 
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
+	"evalq/internal/mysqlconn"
 	"evalq/internal/mysqlurl"
 )
 
@@ -18,7 +18,7 @@ import (
 // is made or brought up to date. DB.Ledger is nil when the schema is not this
 // program's.
 func Peek(ctx context.Context, raw string) (_ *DB, err error) {
-	d, err := connect(ctx, raw)
+	d, err := connect(ctx, raw, false)
 	if err != nil {
 		return nil, err
 	}
@@ -64,27 +64,30 @@ func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 	return out, nil
 }
 
-// connect opens the two pools, the first of them with proof.
-func connect(ctx context.Context, raw string) (*DB, error) {
+// connect opens the two pools, the first of them with proof. With serving they refuse a
+// server that takes no writes.
+func connect(ctx context.Context, raw string, serving bool) (*DB, error) {
 	conf, err := mysqlurl.Parse(raw)
 	if err != nil {
 		return nil, err
 	}
 	tune(conf)
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.DBName, conf.Addr)}
-	connector, err := mysql.NewConnector(conf)
+	connector, err := mysqlconn.New(conf, serving)
 	if err != nil {
 		return nil, fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err)
 	}
 	// A reader waits for the lock of a table, which a migration may hold, for no
 	// longer than that: there are few of them for all who read.
 	conf.Params["lock_wait_timeout"] = "3"
-	reading, err := mysql.NewConnector(conf)
+	reading, err := mysqlconn.New(conf, serving)
 	if err != nil {
 		return nil, fmt.Errorf("mysql: open ledger in %s: %w", d.Place, err)
 	}
 	d.write, d.read = sql.OpenDB(connector), sql.OpenDB(reading)
 	d.write.SetMaxOpenConns(ledger.WriteConns)
+	d.write.SetConnMaxLifetime(mysqlconn.Lifetime)
+	d.read.SetConnMaxLifetime(mysqlconn.Lifetime)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	d.read.SetConnMaxIdleTime(idleFor)

@@ -17,7 +17,7 @@ import (
 // is made or brought up to date. DB.Ledger is nil when the schema is not this
 // program's.
 func Peek(ctx context.Context, url string) (_ *DB, err error) {
-	d, err := connect(ctx, url)
+	d, err := connect(ctx, url, false)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +76,9 @@ func impatient(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// connect opens the two pools, the first of them with proof.
-func connect(ctx context.Context, url string) (*DB, error) {
+// connect opens the two pools, the first of them with proof. With serves they refuse a
+// server that takes no writes.
+func connect(ctx context.Context, url string, serves bool) (*DB, error) {
 	conf, err := parse(url)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: open ledger: %w", err)
@@ -89,9 +90,15 @@ func connect(ctx context.Context, url string) (*DB, error) {
 		conf.ConnectTimeout = connectTimeout
 	}
 	d := &DB{Place: fmt.Sprintf("database %q on %s", conf.Database, conf.Host)}
-	fresh := stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { renew(url, c); return nil })
-	d.write, d.read = stdlib.OpenDB(*conf, fresh), stdlib.OpenDB(*conf, fresh, stdlib.OptionAfterConnect(impatient))
+	options := []stdlib.OptionOpenDB{stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error { renew(url, c); return nil })}
+	if serves {
+		options = append(options, serving(conf)...)
+	}
+	d.write = stdlib.OpenDB(*conf, options...)
+	d.read = stdlib.OpenDB(*conf, append(options, stdlib.OptionAfterConnect(impatient))...)
 	d.write.SetMaxOpenConns(ledger.WriteConns)
+	d.write.SetConnMaxLifetime(lifetime)
+	d.read.SetConnMaxLifetime(lifetime)
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
 	d.read.SetConnMaxIdleTime(idleFor)

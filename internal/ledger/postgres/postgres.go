@@ -42,7 +42,7 @@ type DB struct {
 // somebody else's too. What is committed is on that server's disk before the
 // answer, whatever its synchronous_commit says. No error has a password in it.
 func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ *DB, err error) {
-	d, err := connect(ctx, url)
+	d, err := connect(ctx, url, true)
 	if err != nil {
 		return nil, err
 	}
@@ -68,18 +68,19 @@ func Open(ctx context.Context, url string, migrate bool, cfg *ledger.Config) (_ 
 
 func dialect() ledger.Dialect {
 	d := ledger.Postgres()
-	d.Again, d.Waited, d.Answered, d.Missing, d.Outside = again, waited, answered, missing, outside
+	d.Fault = fault
 	return d
 }
 
 // unreachable keeps the reason of a failed connection and leaves out its
 // settings.
 func unreachable(err error) error {
+	f := fault(err)
 	var c *pgconn.ConnectError
 	if errors.As(err, &c) {
 		err = c.Unwrap()
 	}
-	return fmt.Errorf("connect: %w", &tries{err})
+	return fmt.Errorf("connect: %w", f.Explain(&tries{err}))
 }
 
 // tries is what became of each try to connect, one with TLS and one without
@@ -108,53 +109,6 @@ func locked(ctx context.Context, db *sql.DB, do func() error) error {
 	err = do()
 	_, uerr := conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, int64(migrations))
 	return errors.Join(err, uerr)
-}
-
-// again: serialization_failure, deadlock_detected, lock_not_available,
-// unique_violation, and a plan that a migration made stale.
-func again(err error) bool {
-	switch code(err) {
-	case "40001", "40P01", "55P03", "23505":
-		return true
-	case "0A000":
-		var pe *pgconn.PgError
-		return errors.As(err, &pe) && pe.Routine == "RevalidateCachedQuery"
-	}
-	return false
-}
-
-// waited: lock_not_available.
-func waited(err error) bool { return code(err) == "55P03" }
-
-// missing: undefined_table and undefined_column.
-func missing(err error) bool { return code(err) == "42P01" || code(err) == "42703" }
-
-// outside: no_active_sql_transaction.
-func outside(err error) bool { return code(err) == "25P01" }
-
-// code is the SQLSTATE of the server's refusal. A transaction of a caller's may
-// come from another driver than ours; they have this method in common.
-func code(err error) string {
-	var refused interface{ SQLState() string }
-	if errors.As(err, &refused) {
-		return refused.SQLState()
-	}
-	return ""
-}
-
-// answered: the server itself refused and the connection is of use. 57P01 to
-// 57P03 and 25P03 say that the server ends it; 25006 that the server is a standby
-// now, so another connection may find the new primary.
-func answered(err error) bool {
-	var pe *pgconn.PgError
-	if !errors.As(err, &pe) || pe.Severity == "FATAL" || pe.Severity == "PANIC" {
-		return false
-	}
-	switch pe.Code {
-	case "57P01", "57P02", "57P03", "25P03", "25006":
-		return false
-	}
-	return true
 }
 
 // Close waits for the writes under way and closes the connections.

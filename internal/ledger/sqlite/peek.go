@@ -66,7 +66,7 @@ func Peek(ctx context.Context, dir string) (_ *DB, err error) {
 	if err := checkSchema(ctx, d.read); err != nil {
 		return nil, explain(err)
 	}
-	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, ledger.SQLite(), nil); err != nil {
+	if d.Ledger, err = ledger.Peek(ctx, d.write, d.read, dialect(), nil); err != nil {
 		return nil, explain(err)
 	}
 	return d, nil

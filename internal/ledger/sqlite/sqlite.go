@@ -96,7 +96,7 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 	}
 	d.read.SetMaxOpenConns(readers)
 	d.read.SetMaxIdleConns(readers)
-	d.Ledger, err = ledger.New(ctx, d.write, d.read, ledger.SQLite(), cfg)
+	d.Ledger, err = ledger.New(ctx, d.write, d.read, dialect(), cfg)
 	if err != nil {
 		return nil, err
 	}
