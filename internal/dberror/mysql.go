@@ -84,6 +84,10 @@ func MySQL(number uint16, said string) Fault {
 		return Fault{Value, code, "it is larger than the cluster's wsrep_max_ws_size", "raise wsrep_max_ws_size on all members"}
 	case number == 1030 && strings.Contains(said, "error 28"):
 		number = 1021
+	// The option that stands in the way is another one than read_only, such as
+	// skip-grant-tables.
+	case number == 1290 && said != "" && !strings.Contains(strings.ReplaceAll(said, "_", "-"), "read-only"):
+		return Fault{Denied, code, "an option of the server is in the way", ""}
 	}
 	for _, r := range mysqlRows {
 		if slices.Contains(r.numbers, number) {

@@ -58,7 +58,9 @@ func Postgres(state string, ended bool) Fault {
 			break
 		}
 	}
-	if ended && out.Kind.Answered() && out.What == "" {
+	// With those that have words of their own the session had not begun, but for a server
+	// that ends because its disk is full.
+	if ended && out.Kind.Answered() && (out.What == "" || state == "53100") {
 		out.Kind = Lost
 	}
 	return out

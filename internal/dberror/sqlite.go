@@ -35,6 +35,9 @@ var sqliteRows = map[int]Fault{
 func SQLite(code int, said string) Fault {
 	f := sqliteRows[code&0xff]
 	f.Code = fmt.Sprintf("SQLite code %d", code)
+	if code == 2067 || code == 1555 || code == 2579 { // UNIQUE, PRIMARY KEY, ROWID
+		f.Kind = Duplicate
+	}
 	if code&0xff == 1 && (strings.Contains(said, "no such table") || strings.Contains(said, "no such column")) {
 		f.Kind, f.What, f.Do = Absent, "a table or column is not there", "see that it is the ledger's file; restore a backup"
 	}
