@@ -62,7 +62,7 @@ var mysqlRows = []row{
 	{Value, "it is larger than the server's max_allowed_packet", raisePacket, []uint16{1153, 1162, 1301}},
 	{Value, "it is larger than the server's max_binlog_cache_size", "raise max_binlog_cache_size on the server", []uint16{1197, 1705}},
 	{Value, "it is larger than a row may be", "", []uint16{1118, 1071, 1074, 1406, 3886}},
-	{Value, "it has characters that the column's character set does not have", "", []uint16{1300, 1366, 3988}},
+	{Value, "it has characters that the character set of its column does not have", "", []uint16{1300, 1366, 3988}},
 	{Value, "it is out of range", "", []uint16{1264, 1690, 1441}},
 	{Value, "its JSON is not valid or too deep", "", []uint16{3140, 3141, 3143, 3157, 4037, 4038, 4040}},
 	{Value, "the statement is too complex", "", []uint16{1119, 1390, 1436, 1437}},

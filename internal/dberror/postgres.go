@@ -41,8 +41,8 @@ var postgresRows = []stateRow{
 	{"42", Denied, "", ""}, {"0A", Denied, "", ""},
 
 	{"54", Value, "it is larger or more complex than the server takes", ""},
-	{"22P05", Value, "it has characters that the database's encoding does not have", "use a database with the encoding UTF8"},
-	{"22021", Value, "it has characters that the database's encoding does not have", "use a database with the encoding UTF8"},
+	{"22P05", Value, "it has characters that the encoding of the database does not have", "use a database with the encoding UTF8"},
+	{"22021", Value, "it has characters that the encoding of the database does not have", "use a database with the encoding UTF8"},
 	{"22001", Value, "it is longer than its column", ""},
 	{"22003", Value, "it is out of range", ""},
 	{"22", Value, "", ""}, {"23", Value, "", ""}, {"44", Value, "", ""}, {"P0001", Value, "", ""},
