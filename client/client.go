@@ -65,7 +65,8 @@ type side interface {
 	find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error)
 	wait(ctx context.Context, id string) (tasks.Job, error)
 	list(ctx context.Context, f tasks.Filter) (tasks.Page, error)
-	act(ctx context.Context, verb, id, why string) (tasks.Job, error)
+	retry(ctx context.Context, id string, how tasks.RetryOptions, why string) (tasks.Job, error)
+	cancel(ctx context.Context, id, why string) (tasks.Job, error)
 	attempts(ctx context.Context, id string) ([]tasks.Attempt, error)
 	events(ctx context.Context, id string) ([]tasks.Event, error)
 	putInterview(ctx context.Context, reportID int64, doc json.RawMessage) (changed bool, err error)
@@ -232,14 +233,20 @@ func (c *Client) All(ctx context.Context, f tasks.Filter) iter.Seq2[tasks.Job, e
 }
 
 // Retry runs a job again at once, with a fresh budget; what was finished is
-// kept. tasks.ErrConflict when it is running or has succeeded. Why is kept with
-// the event and may be empty.
-func (c *Client) Retry(ctx context.Context, id, why string) (tasks.Job, error) {
+// kept, unless DropSteps says otherwise. tasks.ErrConflict when it is running, or
+// has succeeded and EvaluateAnew is not given. Why is kept with the event and may
+// be empty. The job returned is the one that runs: with EvaluateAnew, the next
+// revision.
+func (c *Client) Retry(ctx context.Context, id, why string, opts ...RetryOption) (tasks.Job, error) {
 	r, err := c.ledger("retry")
 	if err != nil {
 		return tasks.Job{}, err
 	}
-	return r.act(ctx, "retry", id, why)
+	var how tasks.RetryOptions
+	for _, o := range opts {
+		o(&how)
+	}
+	return r.retry(ctx, id, how, why)
 }
 
 // Cancel stops a job. One that runs is asked to stop, and the job returned says
@@ -250,7 +257,7 @@ func (c *Client) Cancel(ctx context.Context, id, why string) (tasks.Job, error) 
 	if err != nil {
 		return tasks.Job{}, err
 	}
-	return r.act(ctx, "cancel", id, why)
+	return r.cancel(ctx, id, why)
 }
 
 // Attempts reads every try at a job, oldest first.

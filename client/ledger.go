@@ -205,20 +205,28 @@ func (d *direct) list(ctx context.Context, f tasks.Filter) (page tasks.Page, err
 	return page, err
 }
 
+func (d *direct) retry(ctx context.Context, id string, how tasks.RetryOptions, why string) (tasks.Job, error) {
+	return d.act(ctx, errand{doing: "retry", repeatable: repeatableRetry}, id, why, how.Detail(why), func(ctx context.Context) (tasks.Job, error) {
+		return d.ledger.RetryWith(ctx, id, how, d.who, why)
+	})
+}
+
+func (d *direct) cancel(ctx context.Context, id, why string) (tasks.Job, error) {
+	return d.act(ctx, errand{doing: "cancel", repeatable: true}, id, why, why, func(ctx context.Context) (tasks.Job, error) {
+		return d.ledger.Cancel(ctx, id, d.who, why)
+	})
+}
+
 // act is on the audit log before it is carried out, like the same act over HTTP.
-func (d *direct) act(ctx context.Context, verb, id, why string) (job tasks.Job, err error) {
-	change := d.ledger.Cancel
-	if verb == "retry" {
-		change = d.ledger.Retry
-	}
-	err = d.ofJob(ctx, errand{doing: verb, repeatable: repeatableAct(verb)}, id, func(ctx context.Context) (err error) {
+func (d *direct) act(ctx context.Context, e errand, id, why, detail string, change func(context.Context) (tasks.Job, error)) (job tasks.Job, err error) {
+	err = d.ofJob(ctx, e, id, func(ctx context.Context) (err error) {
 		if !utf8.ValidString(why) || strings.ContainsRune(why, 0) || utf8.RuneCountInString(why) > 500 {
 			return &tasks.InvalidError{Err: errors.New("why: must be at most 500 characters, in UTF-8 and without NUL")}
 		}
-		if err := d.ledger.Audit(ctx, tasks.AuditEntry{Who: d.who, Action: "job." + verb, Target: id, Detail: why}); err != nil {
+		if err := d.ledger.Audit(ctx, tasks.AuditEntry{Who: d.who, Action: "job." + e.doing, Target: id, Detail: detail}); err != nil {
 			return err
 		}
-		job, err = change(ctx, id, d.who, why)
+		job, err = change(ctx)
 		return err
 	})
 	return job, err

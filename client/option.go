@@ -18,3 +18,19 @@ func At(t time.Time) Option { return func(r *tasks.Request) { r.RunAt = t } }
 
 // Anew takes a cancelled job up again. Without it, a cancelled job stays so.
 func Anew() Option { return func(r *tasks.Request) { r.Anew = true } }
+
+// RetryOption adds a wish to a retry.
+type RetryOption func(*tasks.RetryOptions)
+
+// EvaluateAnew evaluates a job again that has succeeded or was skipped, because the
+// judge, a prompt or a handler has changed: its next revision is accepted and uses
+// no step that is kept, neither the job's own nor an answer that is kept for all
+// jobs of the report. The result stays until the next one is there. A dead or
+// cancelled job runs again itself without its kept steps. It is safe to repeat:
+// while that revision is unfinished, it is the answer. Another unfinished job is
+// tasks.ErrConflict.
+func EvaluateAnew() RetryOption { return func(o *tasks.RetryOptions) { o.NewRevision = true } }
+
+// DropSteps runs the job again without the steps that it has kept: each is paid
+// for again.
+func DropSteps() RetryOption { return func(o *tasks.RetryOptions) { o.DropSteps = true } }

@@ -188,17 +188,37 @@ func (c *rest) list(ctx context.Context, f tasks.Filter) (page tasks.Page, err e
 	return page, err
 }
 
-// repeatableAct: a retry that was done and then asked for again could meet a job
-// that runs already, and would be told of a conflict.
-func repeatableAct(verb string) bool { return verb != "retry" }
+// repeatableRetry: a retry that was done and then asked for again could meet a job
+// that runs already, and would be told of a conflict; or one that has ended, and
+// would have it evaluated once more.
+const repeatableRetry = false
 
-func (c *rest) act(ctx context.Context, verb, id, why string) (job tasks.Job, err error) {
+// retryBody is a retry as the server reads it.
+type retryBody struct {
+	Why       string `json:"why,omitempty"`
+	Anew      bool   `json:"anew,omitempty"`
+	DropSteps bool   `json:"drop_steps,omitempty"`
+}
+
+func (c *rest) retry(ctx context.Context, id string, how tasks.RetryOptions, why string) (job tasks.Job, err error) {
+	var body any
+	if how != (tasks.RetryOptions{}) || why != "" {
+		body = retryBody{why, how.NewRevision, how.DropSteps}
+	}
+	err = c.http.call(ctx, call{
+		doing: "retry", method: http.MethodPost, path: jobPath(id, "retry"), repeatable: repeatableRetry,
+		body: body, into: &job,
+	})
+	return job, err
+}
+
+func (c *rest) cancel(ctx context.Context, id, why string) (job tasks.Job, err error) {
 	var body any
 	if why != "" {
 		body = map[string]string{"why": why}
 	}
 	err = c.http.call(ctx, call{
-		doing: verb, method: http.MethodPost, path: jobPath(id, verb), repeatable: repeatableAct(verb),
+		doing: "cancel", method: http.MethodPost, path: jobPath(id, "cancel"), repeatable: true,
 		body: body, into: &job,
 	})
 	return job, err

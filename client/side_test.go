@@ -138,7 +138,9 @@ func TestActingIsTheSameOverEachURL(t *testing.T) {
 		if err := finish(ctx, w.server, job.ID); err != nil {
 			t.Fatal(err)
 		}
-		for what, act := range map[string]func(context.Context, string, string) (tasks.Job, error){"retry": w.Retry, "cancel": w.Cancel} {
+		for what, act := range map[string]func(context.Context, string, string) (tasks.Job, error){
+			"retry": func(ctx context.Context, id, why string) (tasks.Job, error) { return w.Retry(ctx, id, why) }, "cancel": w.Cancel,
+		} {
 			if _, err := act(ctx, job.ID, ""); !errors.Is(err, tasks.ErrConflict) || !strings.Contains(err.Error(), "succeeded") {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -152,6 +154,34 @@ func TestActingIsTheSameOverEachURL(t *testing.T) {
 		}
 		if want := []string{"accepted submitted", "cancelled no need", "accepted run by hand: after all"}; !slices.Equal(said, want) {
 			t.Errorf("%q, want %q", said, want)
+		}
+	})
+}
+
+func TestAJobIsEvaluatedAnewOrWithoutItsStepsOverEachURL(t *testing.T) {
+	overEach(t, func(t *testing.T, w sideWorld) {
+		ctx := t.Context()
+		old := must(w.Submit(ctx, report(1)))(t)
+		if _, err := w.Retry(ctx, old.ID, "", client.EvaluateAnew()); !errors.Is(err, tasks.ErrConflict) || !strings.Contains(err.Error(), "accepted") {
+			t.Errorf("while it waits: %v", err)
+		}
+		if err := finish(ctx, w.server, old.ID); err != nil {
+			t.Fatal(err)
+		}
+		next := must(w.Retry(ctx, old.ID, "the judge has changed", client.EvaluateAnew()))(t)
+		again := must(w.Retry(ctx, old.ID, "", client.EvaluateAnew()))(t)
+		if next.ID == old.ID || next.Revision != 2 || next.State != tasks.Accepted || next.StepsSince.IsZero() || again.ID != next.ID {
+			t.Errorf("%+v, then %+v", next, again)
+		}
+		if events := must(w.Events(ctx, next.ID))(t); len(events) != 1 || events[0].Why != "evaluated anew: the judge has changed" || events[0].Who != w.who {
+			t.Errorf("%+v", events)
+		}
+		if _, err := w.server.Archive(ctx, next.ID, "test", ""); err != nil {
+			t.Fatal(err)
+		}
+		revived := must(w.Retry(ctx, next.ID, "", client.DropSteps()))(t)
+		if revived.ID != next.ID || revived.State != tasks.Accepted || revived.Run != 2 || !revived.StepsSince.After(next.StepsSince) {
+			t.Errorf("%+v", revived)
 		}
 	})
 }

@@ -31,8 +31,12 @@ type Ledger interface {
 	Events(ctx context.Context, id string) ([]tasks.Event, error)
 	Overview(ctx context.Context) (tasks.Overview, error)
 
-	// Retry hands the job over again with a fresh budget.
-	Retry(ctx context.Context, id, who, why string) (tasks.Job, error)
+	// Find gives the newest revision.
+	Find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error)
+
+	// RetryWith hands the job over again with a fresh budget, or evaluates it anew.
+	// It answers the job that runs: the named one, or its next revision.
+	RetryWith(ctx context.Context, id string, how tasks.RetryOptions, who, why string) (tasks.Job, error)
 	// Cancel stops the job, at once unless it is running: then it is asked to.
 	Cancel(ctx context.Context, id, who, why string) (tasks.Job, error)
 	// Archive gives the job up.

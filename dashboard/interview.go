@@ -192,7 +192,7 @@ func (h *Handler) runReport(r *http.Request, report int64) (int, error) {
 	if err := h.audit(r, "job.retry", fmt.Sprintf("%d jobs of report %d", len(ids), report), ""); err != nil {
 		return 0, err
 	}
-	return h.retryEach(r.Context(), ids, actor(r))
+	return h.retryEach(r.Context(), ids, tasks.RetryOptions{}, actor(r), "")
 }
 
 // answerField names a form's field for one answer.

@@ -1,7 +1,10 @@
 package dashboard
 
 import (
+	"errors"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"evalq/tasks"
 )
@@ -13,9 +16,11 @@ type jobView struct {
 	ErrorZH   string
 	Repair    bool // the interview is what has to be mended
 	CanRun    bool
+	CanAnew   bool // it can be evaluated anew
 	CanCancel bool
-	InAsynq   bool // its task can be looked at in Asynqmon
-	Standing  bool // its error says why it is in its state, and is no older one
+	Newer     *tasks.Job // a newer revision; nil when this is the newest
+	InAsynq   bool       // its task can be looked at in Asynqmon
+	Standing  bool       // its error says why it is in its state, and is no older one
 	Attempts  []tasks.Attempt
 	Events    []tasks.Event
 	Shown     *result // nil when there is none, or none that we can read
@@ -52,6 +57,12 @@ func (h *Handler) job(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := newJobView(job)
+	if newest, err := h.ledger.Find(ctx, job.Kind, job.UserID, job.ReportID); err == nil && newest.Revision > job.Revision {
+		v.Newer, v.CanAnew = &newest, false
+	} else if err != nil && !errors.Is(err, tasks.ErrNotFound) {
+		h.fail(w, r, err)
+		return
+	}
 	if v.Attempts, err = h.ledger.Attempts(ctx, id); err != nil {
 		h.fail(w, r, err)
 		return
@@ -67,6 +78,7 @@ func newJobView(job tasks.Job) jobView {
 	v := jobView{
 		Job: job, Sentence: stateSentences[job.State], Shown: readResult(job.Result),
 		CanRun:    job.State.CanMove(tasks.Accepted) && job.State != tasks.Running,
+		CanAnew:   job.State == tasks.Succeeded || job.State == tasks.Skipped,
 		CanCancel: job.State.CanMove(tasks.Cancelled),
 		InAsynq:   job.State != tasks.Accepted && job.State != tasks.Held && job.State != tasks.Cancelled && job.Delivery > 0,
 	}
@@ -90,28 +102,62 @@ func standing(s tasks.State) bool {
 	return s == tasks.Retrying || s == tasks.Held || s == tasks.Dead
 }
 
+// retryJob runs a job again as the form says: with what it has kept, without its
+// steps, or evaluated anew. Then it leads to the next revision.
 func (h *Handler) retryJob(w http.ResponseWriter, r *http.Request) {
-	h.act(w, r, "job.retry", "retried", func(id string) error {
-		_, err := h.ledger.Retry(r.Context(), id, actor(r), "run from the dashboard")
+	how, why, ok := h.readRetry(w, r)
+	if !ok {
+		return
+	}
+	h.act(w, r, "job.retry", how.Detail(why), "retried", func(id string) error {
+		job, err := h.ledger.RetryWith(r.Context(), id, how, actor(r), fromHere("run from the dashboard", why))
+		if err == nil && job.ID != id {
+			r.PostForm.Set("back", h.prefix+"/jobs/"+job.ID)
+		}
 		return err
 	})
 }
 
+// maxReason is how many characters the reason of an action may have.
+const maxReason = 500
+
+// readRetry reads how a form wants jobs to run again, and why.
+func (h *Handler) readRetry(w http.ResponseWriter, r *http.Request) (how tasks.RetryOptions, why string, ok bool) {
+	if !h.readForm(w, r) {
+		return how, "", false
+	}
+	how = tasks.RetryOptions{NewRevision: r.PostForm.Get("anew") == "true", DropSteps: r.PostForm.Get("drop_steps") == "true"}
+	why = strings.TrimSpace(r.PostForm.Get("why"))
+	if !utf8.ValidString(why) || strings.ContainsRune(why, 0) || utf8.RuneCountInString(why) > maxReason {
+		h.sayNo(w, r, http.StatusUnprocessableEntity, "the reason must have at most 500 characters")
+		return how, "", false
+	}
+	return how, why, true
+}
+
+// fromHere is the reason of an action on a page.
+func fromHere(what, why string) string {
+	if why == "" {
+		return what
+	}
+	return why + " (" + what + ")"
+}
+
 func (h *Handler) cancelJob(w http.ResponseWriter, r *http.Request) {
-	h.act(w, r, "job.cancel", "cancelled", func(id string) error {
+	h.act(w, r, "job.cancel", "", "cancelled", func(id string) error {
 		_, err := h.ledger.Cancel(r.Context(), id, actor(r), "cancelled from the dashboard")
 		return err
 	})
 }
 
 // act carries out one action on the job that the path names, and leads back.
-func (h *Handler) act(w http.ResponseWriter, r *http.Request, action, deed string, do func(id string) error) {
+func (h *Handler) act(w http.ResponseWriter, r *http.Request, action, detail, deed string, do func(id string) error) {
 	id := r.PathValue("id")
 	if !tasks.ValidID(id) {
 		h.sayNo(w, r, http.StatusNotFound, "there is no such job")
 		return
 	}
-	if !h.readForm(w, r) || !h.audited(w, r, action, id, "") {
+	if !h.readForm(w, r) || !h.audited(w, r, action, id, detail) {
 		return
 	}
 	if err := do(id); err != nil {

@@ -34,6 +34,7 @@ type jobsView struct {
 	Next    string   // address of the next page
 	First   string   // address of the first page, on the others
 	Revive  []string // ids of the dead and cancelled jobs shown
+	Anew    []string // ids of the jobs shown that can be evaluated anew, when the filter asks for such
 	Dead    bool     // all of Revive are dead
 }
 
@@ -72,6 +73,9 @@ func (v *jobsView) show(found tasks.Page, prefix string) {
 		if job.State == tasks.Dead || job.State == tasks.Cancelled {
 			v.Revive = append(v.Revive, job.ID)
 			v.Dead = v.Dead && job.State == tasks.Dead
+		}
+		if v.Query.State != "" && (job.State == tasks.Succeeded || job.State == tasks.Skipped) {
+			v.Anew = append(v.Anew, job.ID)
 		}
 	}
 }
@@ -131,7 +135,8 @@ func (q jobQuery) values(cursor string) url.Values {
 
 // retryShown runs the jobs again that a page of the list showed.
 func (h *Handler) retryShown(w http.ResponseWriter, r *http.Request) {
-	if !h.readForm(w, r) {
+	how, why, ok := h.readRetry(w, r)
+	if !ok {
 		return
 	}
 	ids := r.PostForm["id"]
@@ -145,10 +150,10 @@ func (h *Handler) retryShown(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !h.audited(w, r, "job.retry", fmt.Sprintf("%d jobs", len(ids)), strings.Join(ids, " ")) {
+	if !h.audited(w, r, "job.retry", fmt.Sprintf("%d jobs", len(ids)), strings.TrimSpace(how.Detail(why)+" "+strings.Join(ids, " "))) {
 		return
 	}
-	n, err := h.retryEach(r.Context(), ids, actor(r))
+	n, err := h.retryEach(r.Context(), ids, how, actor(r), why)
 	outcome := fmt.Sprintf("done: %d of %d jobs changed", n, len(ids))
 	if aerr := h.audit(r.WithContext(context.WithoutCancel(r.Context())), "job.retry", fmt.Sprintf("%d jobs", len(ids)), outcome); aerr != nil {
 		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks the outcome of an action", slog.String("action", "job.retry"), slog.Any("err", aerr))
@@ -166,13 +171,13 @@ func (h *Handler) retryShown(w http.ResponseWriter, r *http.Request) {
 
 // retryEach passes over jobs that have moved on meanwhile, and gives how many
 // were handed over.
-func (h *Handler) retryEach(ctx context.Context, ids []string, who string) (int, error) {
+func (h *Handler) retryEach(ctx context.Context, ids []string, how tasks.RetryOptions, who, why string) (int, error) {
 	var n atomic.Int64
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(bulkAtOnce)
 	for _, id := range ids {
 		work.Go(func() error {
-			_, err := h.ledger.Retry(ctx, id, who, "run from the dashboard")
+			_, err := h.ledger.RetryWith(ctx, id, how, who, fromHere("run from the dashboard", why))
 			switch {
 			case errors.Is(err, tasks.ErrConflict), errors.Is(err, tasks.ErrNotFound):
 				return nil

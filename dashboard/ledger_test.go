@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -171,12 +172,41 @@ func (m *memory) Overview(context.Context) (tasks.Overview, error) {
 	return o, m.readFails
 }
 
-func (m *memory) Retry(_ context.Context, id, who, why string) (tasks.Job, error) {
+func (m *memory) Find(_ context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if newest := m.newest(kind, userID, reportID); newest != nil {
+		return *newest, m.readFails
+	}
+	return tasks.Job{}, cmp.Or(m.readFails, tasks.ErrNotFound)
+}
+
+func (m *memory) newest(kind tasks.Kind, userID, reportID int64) (newest *tasks.Job) {
+	for _, job := range m.jobs {
+		if job.Kind == kind && job.UserID == userID && job.ReportID == reportID && (newest == nil || job.Revision > newest.Revision) {
+			newest = job
+		}
+	}
+	return newest
+}
+
+func (m *memory) RetryWith(_ context.Context, id string, how tasks.RetryOptions, who, why string) (tasks.Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	job, err := m.find(id)
 	if err != nil {
 		return tasks.Job{}, err
+	}
+	if how.NewRevision && (job.State == tasks.Succeeded || job.State == tasks.Skipped) {
+		next := *job
+		next.ID, next.Revision, next.Result, next.StepsSince = tasks.NewID(time.Now()), job.Revision+1, nil, time.Now()
+		next.State, next.FinishedAt = tasks.Accepted, time.Time{}
+		m.jobs = append(m.jobs, &next)
+		m.events[next.ID] = []tasks.Event{{At: time.Now(), To: tasks.Accepted, Who: who, Why: "evaluated anew: " + why}}
+		return next, nil
+	}
+	if how.DropSteps {
+		job.StepsSince = time.Now()
 	}
 	switch job.State {
 	case tasks.Running, tasks.Succeeded, tasks.Skipped:
@@ -247,7 +277,7 @@ func (m *memory) RetryDelivery(ctx context.Context, id string, delivery int, sta
 	if err := m.during(id, delivery, states, "retry"); err != nil {
 		return tasks.Job{}, err
 	}
-	return m.Retry(ctx, id, who, why)
+	return m.RetryWith(ctx, id, tasks.RetryOptions{}, who, why)
 }
 
 func (m *memory) CancelDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {

@@ -176,6 +176,60 @@ func TestRunAndCancelFromOurPagesLeadBackAndAreAudited(t *testing.T) {
 	}
 }
 
+func TestAJobIsEvaluatedAnewFromItsPageWhichLeadsToTheNextRevision(t *testing.T) {
+	t.Parallel()
+	ledger, h := offline(t, nil)
+	done := ledger.add(tasks.Succeeded, nil)
+	if page := get(h, "/jobs/"+done.ID); !strings.Contains(page.body, "Evaluate anew") || !strings.Contains(page.body, `name="why"`) {
+		t.Error("the page has no button, or asks for no reason")
+	}
+	a := post(h, "/jobs/"+done.ID+"/retry", url.Values{"anew": {"true"}, "why": {"the judge has changed"}, "back": {"/jobs/" + done.ID}})
+	next, err := ledger.Find(t.Context(), done.Kind, done.UserID, done.ReportID)
+	if err != nil || next.Revision != 2 || a.status != http.StatusSeeOther || a.header.Get("Location") != "/jobs/"+next.ID+"?done=retried&n=1" {
+		t.Fatalf("answer %d to %s; %+v, %v", a.status, a.header.Get("Location"), next, err)
+	}
+	if page := get(h, "/jobs/"+next.ID); !strings.Contains(page.body, "the judge has changed") || !strings.Contains(page.body, "Kept steps") {
+		t.Error("the page of the next revision does not say why it is there")
+	}
+	if page := get(h, "/jobs/"+done.ID); strings.Contains(page.body, "Evaluate anew") || !strings.Contains(page.body, `href="/jobs/`+next.ID+`"`) {
+		t.Error("the page of the old revision does not lead to the newer one")
+	}
+	entries, _ := ledger.AuditLog(t.Context(), 1)
+	if len(entries) != 1 || entries[0].Action != "job.retry" || entries[0].Detail != "evaluate anew: the judge has changed" {
+		t.Errorf("audit log: %+v", entries)
+	}
+	if a := post(h, "/jobs/"+done.ID+"/retry", url.Values{"anew": {"true"}, "why": {strings.Repeat("x", 501)}}); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("a reason of 501 characters: answer %d", a.status)
+	}
+	dead := ledger.add(tasks.Dead, func(j *tasks.Job) { j.Attempt = 3 })
+	if page := get(h, "/jobs/"+dead.ID); !strings.Contains(page.body, "Run without kept steps") {
+		t.Error("a dead job's page has no button to drop its steps")
+	}
+	post(h, "/jobs/"+dead.ID+"/retry", url.Values{"drop_steps": {"true"}})
+	if now := ledger.job(dead.ID); now.State != tasks.Accepted || now.StepsSince.IsZero() {
+		t.Errorf("%+v", now)
+	}
+}
+
+func TestAllFinishedJobsShownAreEvaluatedAnewAtOnce(t *testing.T) {
+	t.Parallel()
+	ledger, h := offline(t, nil)
+	one, two := ledger.add(tasks.Succeeded, nil), ledger.add(tasks.Succeeded, nil)
+	const button = "Evaluate all 2 jobs shown anew"
+	if strings.Contains(get(h, "/jobs").body, button) || !strings.Contains(get(h, "/jobs?state=succeeded").body, button) {
+		t.Error("the button is not there, or also where no state was chosen")
+	}
+	a := post(h, "/jobs/retry", url.Values{"id": {one.ID, two.ID}, "anew": {"true"}, "why": {"new prompt"}, "back": {"/jobs?state=succeeded"}})
+	if a.status != http.StatusSeeOther || !strings.Contains(a.header.Get("Location"), "done=retried&n=2") {
+		t.Errorf("answer %d to %s", a.status, a.header.Get("Location"))
+	}
+	for _, j := range []tasks.Job{one, two} {
+		if next, err := ledger.Find(t.Context(), j.Kind, j.UserID, j.ReportID); err != nil || next.Revision != 2 {
+			t.Errorf("%+v, %v", next, err)
+		}
+	}
+}
+
 func TestAllDeadJobsShownRunAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	ledger, h := offline(t, nil)

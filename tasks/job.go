@@ -43,6 +43,9 @@ type Job struct {
 	Error     *Failure `json:"error,omitempty"`        // the newest failure
 	Judge     string   `json:"judge,omitempty"`        // what made the result
 
+	// StepsSince is set when a person had the job evaluated anew or dropped its
+	// steps: what was kept before is not used, its own or shared.
+	StepsSince time.Time `json:"steps_since,omitzero"`
 	// InputHash identifies the interview (or Data) that the newest attempt saw.
 	InputHash string `json:"input_hash,omitempty"`
 	// Data is what a Custom payload carried.

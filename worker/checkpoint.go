@@ -21,6 +21,11 @@ type Step func(ctx context.Context) (json.RawMessage, error)
 // without a call. Key names the step within the job (kind, user, report and
 // revision). A step that fails is not stored. It is also a sign of progress.
 //
+// So check in fn whatever makes an outcome useless, such as an answer of a model
+// that cannot be read, and return an error. A handler that finds out later calls
+// [ForgetStep]; otherwise each attempt gets the same outcome and ends the same. A
+// person can drop a job's steps with evalq retry --drop-steps.
+//
 // An attempt that has stored a step costs nothing of the budget if it fails
 // later. Between the end of fn and the commit lies the only moment at which a
 // crash makes the step happen again.
@@ -49,6 +54,48 @@ func SharedCheckpoint(ctx context.Context, key string, fn Step) (value json.RawM
 		return v, false, err
 	}
 	return a.once(ctx, a.job.ReportScope(), key, fn)
+}
+
+// ForgetStep removes the kept outcome of the job's step of that key, because the
+// handler cannot use it: the next [Checkpoint] of the key, in this attempt or a
+// later one, calls its step again. A step that this attempt has stored itself does
+// not make the attempt free of charge any more, so the budget bounds how often it
+// is paid for. Return an error that says what is wrong with the outcome. Outside a
+// worker it does nothing.
+func ForgetStep(ctx context.Context, key string) error {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return nil
+	}
+	return a.forget(ctx, a.job.Scope(), key)
+}
+
+// ForgetSharedStep is ForgetStep for a step of [SharedCheckpoint]. A step that
+// another job is at work on is left to it.
+func ForgetSharedStep(ctx context.Context, key string) error {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return nil
+	}
+	return a.forget(ctx, a.job.ReportScope(), key)
+}
+
+// forget has a deadline of its own: an outcome that cannot be used has to go also
+// when the attempt has been told to stop.
+func (a *attempt) forget(ctx context.Context, scope, key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return a.alive(a.s.ledger.ForgetStep(ctx, a.fence, scope, key))
+}
+
+func checkKey(key string) error {
+	if key == "" || len(key) > 500 {
+		return fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))
+	}
+	return nil
 }
 
 // Progress tells people how far a job is: of total steps, done are finished,
@@ -85,8 +132,8 @@ func Ref(ctx context.Context) tasks.Ref {
 }
 
 func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.RawMessage, bool, error) {
-	if key == "" || len(key) > 500 {
-		return nil, false, fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))
+	if err := checkKey(key); err != nil {
+		return nil, false, err
 	}
 	c, err := a.claim(ctx, scope, key)
 	if err := a.alive(err); err != nil {

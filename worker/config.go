@@ -35,6 +35,7 @@ type Ledger interface {
 	ClaimStep(ctx context.Context, f tasks.Fence, scope, name string) (tasks.Checkpoint, error)
 	SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error
 	DropStep(ctx context.Context, f tasks.Fence, scope, name string) error
+	ForgetStep(ctx context.Context, f tasks.Fence, scope, name string) error
 	// Quarantine keeps what cannot be read, with its bytes.
 	Quarantine(ctx context.Context, q tasks.Quarantined, body []byte) error
 	Join(ctx context.Context, w tasks.Worker) error

@@ -8,6 +8,15 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
     return;
   }
+  const ask = event.target.dataset.ask;
+  if (ask) {
+    const reason = window.prompt(ask, "");
+    if (reason === null) {
+      event.preventDefault();
+      return;
+    }
+    event.target.elements.why.value = reason;
+  }
   // A second click must not send the form twice.
   for (const button of event.target.querySelectorAll("button")) {
     setTimeout(() => { button.disabled = true; }, 0);

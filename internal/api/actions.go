@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -17,6 +16,13 @@ type jobPath struct {
 // Reason documents the body of an action; it may be left out.
 type Reason struct {
 	Why string `json:"why,omitempty" maxLength:"500" doc:"Kept with the event."`
+}
+
+// Retry documents the body of a retry; it may be left out.
+type Retry struct {
+	Reason
+	Anew      bool `json:"anew,omitempty" doc:"Evaluate a job anew that has succeeded or was skipped: its next revision is accepted and uses no kept step, neither the job's own nor an answer that is kept for all jobs of the report. The result stays until the next one is there. A dead or cancelled job runs again itself without its kept steps. Safe to repeat: while that revision is unfinished, it is the answer."`
+	DropSteps bool `json:"drop_steps,omitempty" doc:"Run the job again without the steps that are kept: each is paid for again."`
 }
 
 // AttemptList is every try at a job, oldest first.
@@ -65,12 +71,15 @@ func (a *API) routeActions() {
 	})
 	route(a, endpoint{
 		id: "retry", method: http.MethodPost, path: evaluationsPath + "/{id}/retry", tag: tagEvaluations,
-		summary: "Run a job again", text: "From dead, cancelled, retrying, held or queued, at once and with a fresh budget. What was finished is kept.",
-		body: Reason{}, bodyOptional: true,
-		success: map[int]string{http.StatusOK: "The job, waiting to run."}, errors: []int{400, 404, 409, 413, 415, 422, 503},
-	}, func(ctx context.Context, p *jobPath) (*jobAnswer, error) {
-		return a.act(ctx, p.ID, "retried", a.ledger.Retry)
-	})
+		summary: "Run a job again", text: "From dead, cancelled, retrying, held or queued, at once and with a fresh budget. What was finished is kept, unless drop_steps is set. " +
+			"With anew a job that has succeeded or was skipped is evaluated again, as its next revision.",
+		body: Retry{}, bodyOptional: true,
+		success: map[int]string{
+			http.StatusOK:       "The job, waiting to run.",
+			http.StatusAccepted: "The next revision, which evaluates the job anew.",
+		},
+		errors: []int{400, 404, 409, 413, 415, 422, 503},
+	}, a.retry)
 	route(a, endpoint{
 		id: "cancel", method: http.MethodPost, path: evaluationsPath + "/{id}/cancel", tag: tagEvaluations,
 		summary: "Cancel a job", text: "At once, unless it runs: then it is asked to stop. Safe to repeat.",
@@ -81,23 +90,71 @@ func (a *API) routeActions() {
 		},
 		errors: []int{400, 404, 409, 413, 415, 422, 503},
 	}, func(ctx context.Context, p *jobPath) (*jobAnswer, error) {
-		return a.act(ctx, p.ID, "cancelled", a.ledger.Cancel)
+		return a.cancel(ctx, p.ID)
 	})
 }
 
-type action func(ctx context.Context, id, who, why string) (tasks.Job, error)
-
-func (a *API) act(ctx context.Context, id, done string, do action) (*jobAnswer, error) {
-	if err := jobID(id); err != nil {
+func (a *API) retry(ctx context.Context, p *jobPath) (*jobAnswer, error) {
+	if err := jobID(p.ID); err != nil {
 		return nil, err
 	}
-	why, err := readReason(request(ctx))
+	f, err := readOptional(request(ctx), "why", "anew", "drop_steps")
 	if err != nil {
 		return nil, err
 	}
-	j, err := do(ctx, id, a.cfg.Who(ctx), why)
+	why, how := f.why(), tasks.RetryOptions{NewRevision: f.truth("anew"), DropSteps: f.truth("drop_steps")}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	j, err := a.ledger.RetryWith(ctx, p.ID, how, a.cfg.Who(ctx), why)
 	if errors.Is(err, tasks.ErrConflict) {
-		return nil, a.inTheWay(ctx, id, done, err)
+		return nil, a.notRetried(ctx, p.ID, how, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if j.ID != p.ID {
+		status = http.StatusAccepted
+	}
+	return &jobAnswer{Status: status, Location: location(j.ID), Body: view.Of(j)}, nil
+}
+
+// notRetried words a conflict by the state that the job is in, or its newest
+// revision.
+func (a *API) notRetried(ctx context.Context, id string, how tasks.RetryOptions, conflict error) error {
+	j, err := a.ledger.Get(ctx, id)
+	if err == nil && how.NewRevision {
+		j, err = a.ledger.Find(ctx, j.Kind, j.UserID, j.ReportID)
+	}
+	switch {
+	case err != nil:
+		return conflict
+	case how.NewRevision:
+		return problemf(http.StatusConflict, "revision %d of the job, %s, is %s: only a finished job is evaluated anew, so wait for its end or cancel it", j.Revision, j.ID, j.State)
+	case j.State == tasks.Succeeded, j.State == tasks.Skipped:
+		return problemf(http.StatusConflict, "the job is %s and cannot be retried; with \"anew\": true it is evaluated again, as its next revision", j.State)
+	}
+	return inTheWay(j, "retried")
+}
+
+func (a *API) cancel(ctx context.Context, id string) (*jobAnswer, error) {
+	if err := jobID(id); err != nil {
+		return nil, err
+	}
+	f, err := readOptional(request(ctx), "why")
+	if err != nil {
+		return nil, err
+	}
+	why := f.why()
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	j, err := a.ledger.Cancel(ctx, id, a.cfg.Who(ctx), why)
+	if errors.Is(err, tasks.ErrConflict) {
+		if j, gerr := a.ledger.Get(ctx, id); gerr == nil {
+			err = inTheWay(j, "cancelled")
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -109,28 +166,16 @@ func (a *API) act(ctx context.Context, id, done string, do action) (*jobAnswer, 
 	return &jobAnswer{Status: status, Location: location(j.ID), Body: view.Of(j)}, nil
 }
 
-// inTheWay words a conflict by the state that the job is in.
-func (a *API) inTheWay(ctx context.Context, id, done string, conflict error) error {
-	j, err := a.ledger.Get(ctx, id)
-	if err != nil {
-		return conflict
-	}
+// inTheWay is a conflict in words.
+func inTheWay(j tasks.Job, done string) error {
 	return problemf(http.StatusConflict, "the job is %s and cannot be %s", j.State, done)
 }
 
-func readReason(r *http.Request) (string, error) {
-	data, err := readBody(r, true)
-	if err != nil || data == nil {
-		return "", err
-	}
-	raw, err := object(data, "why")
-	if err != nil {
-		return "", err
-	}
-	f := &fields{where: "body", get: func(name string) (json.RawMessage, bool) { v, ok := raw[name]; return v, ok }}
+// why reads the reason of an action.
+func (f *fields) why() string {
 	why := f.text("why", "a string of at most 500 characters")
 	if len([]rune(why)) > 500 {
 		f.fail("why", errWhy)
 	}
-	return why, f.err()
+	return why
 }

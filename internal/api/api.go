@@ -42,7 +42,8 @@ type Ledger interface {
 	Wait(ctx context.Context, id string, max time.Duration) (tasks.Job, error)
 	Attempts(ctx context.Context, id string) ([]tasks.Attempt, error)
 	Events(ctx context.Context, id string) ([]tasks.Event, error)
-	Retry(ctx context.Context, id, who, why string) (tasks.Job, error)
+	// RetryWith answers the job that runs: the named one, or its next revision.
+	RetryWith(ctx context.Context, id string, how tasks.RetryOptions, who, why string) (tasks.Job, error)
 	Cancel(ctx context.Context, id, who, why string) (tasks.Job, error)
 	// PutInterview says whether the stored interview differs from the one
 	// before; the first one does.

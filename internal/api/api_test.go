@@ -316,6 +316,34 @@ func TestRetryAndCancelFollowTheState(t *testing.T) {
 	}
 }
 
+func TestAJobThatHasSucceededIsEvaluatedAnewAsItsNextRevision(t *testing.T) {
+	t.Parallel()
+	w := serve(t, Config{})
+	done := w.book.put(tasks.Job{Kind: tasks.KindEvaluationReport, UserID: 7, ReportID: 42, State: tasks.Succeeded})
+	if p := w.do(t, "POST", "/v1/evaluations/"+done.ID+"/retry", "").problem(t, 409); !strings.Contains(p.Detail, "anew") {
+		t.Errorf("a plain retry does not say how to evaluate again: %q", p.Detail)
+	}
+	e := w.do(t, "POST", "/v1/evaluations/"+done.ID+"/retry", `{"anew":true,"why":"the judge has changed"}`).want(t, 202)
+	next := e.job(t)
+	if next.ID == done.ID || next.Revision != 2 || next.StepsSince.IsZero() || e.header.Get("Location") != "/v1/evaluations/"+next.ID {
+		t.Errorf("at %s: %+v", e.header.Get("Location"), next)
+	}
+	if again := w.do(t, "POST", "/v1/evaluations/"+done.ID+"/retry", `{"anew":true}`).want(t, 202).job(t); again.ID != next.ID {
+		t.Errorf("asked twice there are two: %+v", again)
+	}
+	if diff := cmp.Diff([]string{"the judge has changed"}, w.book.whys); diff != "" {
+		t.Error(diff)
+	}
+	running := w.book.put(tasks.Job{Kind: tasks.KindTopicEvaluation, UserID: 7, ReportID: 42, State: tasks.Running})
+	if p := w.do(t, "POST", "/v1/evaluations/"+running.ID+"/retry", `{"anew":true}`).problem(t, 409); !strings.Contains(p.Detail, "running") || !strings.Contains(p.Detail, running.ID) {
+		t.Errorf("detail %q", p.Detail)
+	}
+	for _, body := range []string{`{"anew":1}`, `{"drop_steps":"yes"}`} {
+		w.do(t, "POST", "/v1/evaluations/"+done.ID+"/retry", body).problem(t, 422)
+	}
+	w.do(t, "POST", "/v1/evaluations/"+running.ID+"/cancel", `{"anew":true}`).problem(t, 400)
+}
+
 func TestAttemptsAndEventsOfAJobAreListed(t *testing.T) {
 	t.Parallel()
 	w := serve(t, Config{})

@@ -118,12 +118,12 @@ func (p patient) Wait(ctx context.Context, id string, max time.Duration) (tasks.
 	return j, err
 }
 
-// Retry and Cancel by a program are on the audit log like those by a person.
-func (p patient) Retry(ctx context.Context, id, who, why string) (tasks.Job, error) {
-	if err := p.Audit(ctx, tasks.AuditEntry{Who: who, Action: "job.retry", Target: id, Detail: why}); err != nil {
+// RetryWith and Cancel by a program are on the audit log like those by a person.
+func (p patient) RetryWith(ctx context.Context, id string, how tasks.RetryOptions, who, why string) (tasks.Job, error) {
+	if err := p.Audit(ctx, tasks.AuditEntry{Who: who, Action: "job.retry", Target: id, Detail: how.Detail(why)}); err != nil {
 		return tasks.Job{}, err
 	}
-	return p.Ledger.Retry(ctx, id, who, why)
+	return p.Ledger.RetryWith(ctx, id, how, who, why)
 }
 
 func (p patient) Cancel(ctx context.Context, id, who, why string) (tasks.Job, error) {

@@ -133,6 +133,9 @@ func (p *program) printDetails(j tasks.Job) {
 		{"attempts", fmt.Sprintf("%d, charged %d of %d", j.Attempt, j.Charged, j.Budget)},
 		{"accepted", moment(j.AcceptedAt)}, {"due", moment(j.DueAt)}, {"started", moment(j.StartedAt)}, {"finished", moment(j.FinishedAt)},
 	}
+	if !j.StepsSince.IsZero() {
+		lines = append(lines, [2]string{"kept steps", "none from before " + moment(j.StepsSince)})
+	}
 	if j.Error != nil {
 		name := "last error"
 		if j.Failing() {

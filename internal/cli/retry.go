@@ -5,19 +5,33 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"evalq/client"
 	"evalq/tasks"
 )
 
 func (p *program) retry() *cobra.Command {
-	return p.action(&cobra.Command{
+	var anew, drop bool
+	cmd := p.action(&cobra.Command{
 		Use:   "retry ID...",
-		Short: "Run jobs again at once, with a fresh budget",
+		Short: "Run jobs again at once, with a fresh budget, or evaluate them anew",
 		Long: "Runs dead, cancelled, retrying, held or waiting jobs at once, with a fresh budget of attempts. What was\n" +
-			"finished is kept. A job that runs or has succeeded is a conflict (exit code 4).",
-		Example: "  evalq retry 06azr8a0tmp4g2cqw9kx5e1v --why 'key points added'",
-	}, (*client.Client).Retry)
+			"finished is kept. A job that runs or has succeeded is a conflict (exit code 4).\n\n" +
+			"--anew evaluates jobs again that have succeeded or were skipped, because the judge, a prompt or a handler has\n" +
+			"changed: each gets its next revision, which uses no step that is kept, and is printed. The result stays until\n" +
+			"the next one is there. A dead or cancelled job runs again itself without its kept steps. It is safe to\n" +
+			"repeat while that revision is unfinished; another unfinished job is a conflict.\n\n" +
+			"--drop-steps runs jobs again without the steps that they have kept. All of them are paid for again.",
+		Example: "  evalq retry 06azr8a0tmp4g2cqw9kx5e1v --reason 'key points added'\n" +
+			"  evalq retry 06azr8a0tmp4g2cqw9kx5e1v --anew --reason 'the judge has changed'\n" +
+			"  evalq retry 06azr8a0tmp4g2cqw9kx5e1v --drop-steps --reason 'its kept answer cannot be read'",
+	}, func(c *client.Client, ctx context.Context, id, why string) (tasks.Job, error) {
+		return c.Retry(ctx, id, why, func(o *tasks.RetryOptions) { o.NewRevision, o.DropSteps = anew, drop })
+	})
+	cmd.Flags().BoolVar(&anew, "anew", false, "evaluate finished jobs again, as their next revisions")
+	cmd.Flags().BoolVar(&drop, "drop-steps", false, "do not use the steps that the jobs have kept")
+	return cmd
 }
 
 // action is a verb that does one thing to each of some jobs.
@@ -34,7 +48,13 @@ func (p *program) action(cmd *cobra.Command, do func(*client.Client, context.Con
 		return p.each(ids, conn.json, func(id string) (tasks.Job, error) { return do(c, cmd.Context(), id, why) })
 	}
 	conn.flags(cmd)
-	cmd.Flags().StringVar(&why, "why", "", "the reason, kept with the job")
+	cmd.Flags().StringVar(&why, "reason", "", "the reason, kept with the job")
+	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "why" { // as the API calls it
+			name = "reason"
+		}
+		return pflag.NormalizedName(name)
+	})
 	return cmd
 }
 

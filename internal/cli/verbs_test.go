@@ -146,6 +146,21 @@ func TestRetryAndCancelActOnEachJobAndTellTheFirstFailure(t *testing.T) {
 	}
 }
 
+func TestRetryEvaluatesAnewWhatHasSucceeded(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.run(t, "import", file(t, "i.json", interview(7, 42, "a view of an array"))).want(t, 0)
+	old := w.run(t, "submit", "evaluation_report", "--user", "7", "--report", "42", "--wait", "--json").want(t, 0).job(t)
+	w.run(t, "retry", old.ID).want(t, 4, "anew")
+	var done []acted
+	w.run(t, "retry", old.ID, "--anew", "--reason", "the judge has changed", "--json").want(t, 0).decode(t, &done)
+	if len(done) != 1 || done[0].ID != old.ID || done[0].Job.ID == old.ID || done[0].Job.Revision != 2 {
+		t.Fatalf("%+v", done)
+	}
+	w.run(t, "get", done[0].Job.ID, "--wait", "--events").want(t, 0, "succeeded", "revision 2", "evaluated anew: the judge has changed", "kept steps")
+	w.run(t, "retry", done[0].Job.ID, "--drop-steps").want(t, 4, "succeeded")
+}
+
 func TestImportStoresJSONAndCSVAlike(t *testing.T) {
 	t.Parallel()
 	csv := "report_id,user_id,title,language,dialog_id,question,answer,key_points\n" +

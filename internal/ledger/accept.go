@@ -119,12 +119,16 @@ func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (ne
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {
 	j := l.newJob(r, revision)
-	var err error
+	return j, l.insertJob(t, j, who, submitted)
+}
+
+// insertJob stores a new job with the first event of its history.
+func (l *Ledger) insertJob(t *txn, j *job, who, why string) (err error) {
 	if j.seq, err = t.insert(`INSERT `+intoJobs, j.values()...); err != nil {
-		return nil, err
+		return err
 	}
 	t.after = append(t.after, l.notices.wake)
-	return j, l.event(t, j.ID, "", tasks.Accepted, who, "submitted")
+	return l.event(t, j.ID, "", tasks.Accepted, who, why)
 }
 
 func (l *Ledger) newJob(r tasks.Request, revision int) *job {

@@ -247,8 +247,8 @@ func (l *Ledger) committedHash(ctx context.Context, p tasks.Payload) (string, er
 }
 
 // intoJobs takes what values gives.
-const intoJobs = `INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, input_hash, data)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const intoJobs = `INTO evalq_jobs (id, kind, user_id, report_id, revision, queue, state, budget, accepted_at, due_at, moved_at, steps_since, input_hash, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // values are those of a new job's row.
 func (j *job) values() []any {
@@ -256,7 +256,7 @@ func (j *job) values() []any {
 	if len(j.Data) > 0 {
 		data = []byte(j.Data)
 	}
-	return []any{j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), j.movedAt, j.InputHash, data}
+	return []any{j.ID, j.Kind, j.UserID, j.ReportID, j.Revision, j.Priority, j.State, j.Budget, ms(j.AcceptedAt), ms(j.DueAt), j.movedAt, ms(j.StepsSince), j.InputHash, data}
 }
 
 // insertNew is insert that does nothing when the row's key is taken.

@@ -33,20 +33,31 @@ func (l *Ledger) act(ctx context.Context, doing, id string, change func(*txn, *j
 // it takes away the waiting time. A running, succeeded or skipped job is
 // refused with tasks.ErrConflict.
 func (l *Ledger) Retry(ctx context.Context, id, who, why string) (tasks.Job, error) {
-	return l.act(ctx, "retry", id, func(t *txn, j *job) error { return l.retry(t, j, who, why) })
+	return l.act(ctx, "retry", id, func(t *txn, j *job) error { return l.retry(t, j, false, who, why) })
 }
 
-func (l *Ledger) retry(t *txn, j *job, who, why string) error {
+// retry runs a job again that neither runs nor has succeeded.
+func (l *Ledger) retry(t *txn, j *job, dropSteps bool, who, why string) error {
 	switch j.State {
 	case tasks.Running, tasks.Succeeded, tasks.Skipped:
 		return refuse(conflict("retry", j.State))
 	}
 	waiting := j.State == tasks.Accepted
 	l.freshRun(j)
-	if !waiting {
-		if err := l.deliverAgain(t, j, who, reason("run by hand", why)); err != nil {
-			return err
-		}
+	what := "run by hand"
+	if dropSteps {
+		what = "run by hand without its kept steps"
+		l.dropSteps(j)
+	}
+	var err error
+	switch {
+	case !waiting:
+		err = l.deliverAgain(t, j, who, reason(what, why))
+	case dropSteps:
+		err = l.event(t, j.ID, j.State, j.State, who, reason(what, why))
+	}
+	if err != nil {
+		return err
 	}
 	t.after = append(t.after, l.notices.wake)
 	return l.save(t, j)
@@ -120,7 +131,7 @@ func (l *Ledger) archive(t *txn, j *job, who, why string) error {
 // has looked at a task of another time.
 func (l *Ledger) RetryDelivery(ctx context.Context, id string, delivery int, states []tasks.State, who, why string) (tasks.Job, error) {
 	return l.act(ctx, "retry", id, func(t *txn, j *job) error {
-		return j.during("retry", delivery, states, func() error { return l.retry(t, j, who, why) })
+		return j.during("retry", delivery, states, func() error { return l.retry(t, j, false, who, why) })
 	})
 }
 

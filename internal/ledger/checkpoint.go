@@ -26,7 +26,7 @@ func (l *Ledger) ClaimStep(ctx context.Context, f tasks.Fence, scope, name strin
 		if j.CancelAsk {
 			return refuse(tasks.ErrCancelled)
 		}
-		c, err = l.claim(t, f, scope, name)
+		c, err = l.claim(t, j, f, scope, name)
 		return err
 	})
 	if err != nil {
@@ -45,13 +45,13 @@ func stepKey(name string) string {
 	return fits(legible(name), 400) + "#" + hex.EncodeToString(sum[:])
 }
 
-func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
+func (l *Ledger) claim(t *txn, j *job, f tasks.Fence, scope, name string) (tasks.Checkpoint, error) {
 	var owner string
 	var attempt int
-	var done int64
+	var done, claimed int64
 	var value []byte
-	found, err := t.row([]any{&owner, &attempt, &done, &value},
-		`SELECT job_id, attempt, done_at, value FROM evalq_checkpoints WHERE scope = ? AND name = ?`+t.d.lock, scope, name)
+	found, err := t.row([]any{&owner, &attempt, &claimed, &done, &value},
+		`SELECT job_id, attempt, claimed_at, done_at, value FROM evalq_checkpoints WHERE scope = ? AND name = ?`+t.d.lock, scope, name)
 	if err != nil {
 		return tasks.Checkpoint{}, err
 	}
@@ -61,7 +61,10 @@ func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpo
 		return tasks.Checkpoint{}, err
 	}
 	if done != 0 {
-		return tasks.Checkpoint{Done: true, Value: json.RawMessage(value)}, nil
+		if l.mayUse(j, owner, attempt, at(claimed)) {
+			return tasks.Checkpoint{Done: true, Value: json.RawMessage(value)}, nil
+		}
+		return tasks.Checkpoint{}, l.reclaim(t, f, scope, name)
 	}
 	if owner == f.Job && attempt == f.Attempt {
 		return tasks.Checkpoint{}, nil
@@ -76,9 +79,41 @@ func (l *Ledger) claim(t *txn, f tasks.Fence, scope, name string) (tasks.Checkpo
 	if err := l.noteUnsure(t, owner, name); err != nil {
 		return tasks.Checkpoint{}, err
 	}
-	_, err = t.exec(`UPDATE evalq_checkpoints SET job_id = ?, attempt = ?, claimed_at = ? WHERE scope = ? AND name = ?`,
+	return tasks.Checkpoint{}, l.reclaim(t, f, scope, name)
+}
+
+// reclaim gives a step to another attempt. What was kept of it goes.
+func (l *Ledger) reclaim(t *txn, f tasks.Fence, scope, name string) error {
+	_, err := t.exec(`UPDATE evalq_checkpoints SET job_id = ?, attempt = ?, claimed_at = ?, done_at = 0, value = NULL WHERE scope = ? AND name = ?`,
 		f.Job, f.Attempt, ms(l.now()), scope, name)
-	return tasks.Checkpoint{}, err
+	return err
+}
+
+// ForgetStep removes the kept outcome of a step that the attempt's handler cannot
+// use, so that the step is paid for again. If the attempt has kept it itself, that
+// does not count as getting on any more. A step that is not kept, or that another
+// job is at work on, is left alone.
+func (l *Ledger) ForgetStep(ctx context.Context, f tasks.Fence, scope, name string) error {
+	name = stepKey(name)
+	err := l.w.do(ctx, func(t *txn) error {
+		if _, err := t.fenced(f); err != nil {
+			return err
+		}
+		own, err := t.changed(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND job_id = ? AND attempt = ? AND done_at <> 0`, scope, name, f.Job, f.Attempt)
+		if err != nil {
+			return err
+		}
+		if own > 0 {
+			_, err = t.exec(`UPDATE evalq_attempts SET saved = saved - 1 WHERE job_id = ? AND number = ? AND saved > 0`, f.Job, f.Attempt)
+			return err
+		}
+		_, err = t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND name = ? AND done_at <> 0`, scope, name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: forget step of %s: %w", f.Job, err)
+	}
+	return nil
 }
 
 func (l *Ledger) attemptLives(t *txn, id string, attempt int) (bool, error) {

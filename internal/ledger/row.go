@@ -18,13 +18,14 @@ type job struct {
 	transients     int
 	transientSince int64
 	deadRetried    int  // Asynq's retry count when the job died; -1 until its task has been archived
+	stepsAfter     int  // steps of its own attempts up to this one are not used
 	chore          bool // the relay has to set Redis right; see Chores
 }
 
 const jobColumns = `seq, id, kind, user_id, report_id, revision, queue, state, hold, hold_since, skipped,
 	delivery, attempt, worker, run, charged, deaths, transients, transient_since, budget,
 	accepted_at, due_at, started_at, finished_at, moved_at, done, kept, total, cancel_asked, chore, dead_retried,
-	error_class, error_message, judge, input_hash, data`
+	error_class, error_message, judge, steps_since, steps_after, input_hash, data`
 
 // listColumns are jobColumns without the payload's data, which may be 256 KiB a
 // job.
@@ -35,17 +36,17 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scanJob(s scanner) (*job, error) {
 	var j job
-	var accepted, due, started, finished int64
+	var accepted, due, started, finished, since int64
 	var class, message string
 	var data []byte
 	err := s.Scan(&j.seq, &j.ID, &j.Kind, &j.UserID, &j.ReportID, &j.Revision, &j.Priority, &j.State, &j.Hold, &j.holdSince, &j.Skipped,
 		&j.Delivery, &j.Attempt, &j.worker, &j.Run, &j.Charged, &j.Deaths, &j.transients, &j.transientSince, &j.Budget,
 		&accepted, &due, &started, &finished, &j.movedAt, &j.Progress.Done, &j.Progress.Kept, &j.Progress.Total, &j.CancelAsk, &j.chore, &j.deadRetried,
-		&class, &message, &j.Judge, &j.InputHash, &data)
+		&class, &message, &j.Judge, &since, &j.stepsAfter, &j.InputHash, &data)
 	if err != nil {
 		return nil, err
 	}
-	j.AcceptedAt, j.DueAt, j.StartedAt, j.FinishedAt = at(accepted), at(due), at(started), at(finished)
+	j.AcceptedAt, j.DueAt, j.StartedAt, j.FinishedAt, j.StepsSince = at(accepted), at(due), at(started), at(finished), at(since)
 	if class != "" {
 		j.Error = &tasks.Failure{Class: tasks.Class(class), Message: message}
 	}
@@ -85,11 +86,11 @@ func (l *Ledger) save(t *txn, j *job) error {
 	_, err := t.exec(`UPDATE evalq_jobs SET queue = ?, state = ?, hold = ?, hold_since = ?, skipped = ?,
 		delivery = ?, attempt = ?, worker = ?, run = ?, charged = ?, deaths = ?, transients = ?, transient_since = ?, budget = ?,
 		due_at = ?, started_at = ?, finished_at = ?, moved_at = ?, done = ?, kept = ?, total = ?, cancel_asked = ?, chore = ?, dead_retried = ?,
-		error_class = ?, error_message = ?, judge = ?, input_hash = ?, trimmed = 0 WHERE seq = ?`,
+		error_class = ?, error_message = ?, judge = ?, steps_since = ?, steps_after = ?, input_hash = ?, trimmed = 0 WHERE seq = ?`,
 		j.Priority, j.State, j.Hold, j.holdSince, j.Skipped,
 		j.Delivery, j.Attempt, j.worker, j.Run, j.Charged, j.Deaths, j.transients, j.transientSince, j.Budget,
 		ms(j.DueAt), ms(j.StartedAt), ms(j.FinishedAt), ms(l.now()), j.Progress.Done, j.Progress.Kept, j.Progress.Total, j.CancelAsk, j.chore, j.deadRetried,
-		class, message, j.Judge, j.InputHash, j.seq)
+		class, message, j.Judge, ms(j.StepsSince), j.stepsAfter, j.InputHash, j.seq)
 	return err
 }
 

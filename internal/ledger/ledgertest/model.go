@@ -62,7 +62,7 @@ func (m *model) step() {
 		_, err = m.Ripen(m.ctx)
 		m.must(err)
 	case 9:
-		m.tolerate(m.Retry(m.ctx, id, "op", ""))
+		m.tolerate(m.RetryWith(m.ctx, id, tasks.RetryOptions{NewRevision: m.rng.IntN(4) == 0, DropSteps: m.rng.IntN(4) == 0}, "op", ""))
 	case 10:
 		if m.rng.IntN(4) == 0 {
 			m.tolerate(m.Cancel(m.ctx, id, "op", ""))
@@ -144,7 +144,8 @@ func (m *model) stumble() {
 		}
 		return
 	}
-	if v.State == tasks.Dead && tr.Class == tasks.ClassInternal && before.Charged+1 < before.Budget {
+	// An attempt that has ended the job before is told so.
+	if v.State == tasks.Dead && before.State == tasks.Running && tr.Class == tasks.ClassInternal && before.Charged+1 < before.Budget {
 		m.t.Fatalf("dead with %d of %d used", before.Charged+1, before.Budget)
 	}
 }

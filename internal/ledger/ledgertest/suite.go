@@ -105,6 +105,13 @@ func Run(t *testing.T, open Opener) {
 		{"jobs that wait for busy workers wait for a worker of their kind when those are gone", busyThenGone},
 		{"a kind is known for a month after the last worker that handled it", knownKinds},
 		{"keys that differ in a space at their end are two steps", spacedKeys},
+		{"a job that has succeeded is evaluated anew without kept steps, asked twice it is one revision", evaluatedAnew},
+		{"what was evaluated anew is no change to later submissions", anewIsNoChange},
+		{"a skipped job is evaluated anew", skippedIsEvaluatedAnew},
+		{"an unfinished job is not evaluated anew", unfinishedIsNotEvaluatedAnew},
+		{"a job that runs again by hand may drop its kept steps", stepsAreDropped},
+		{"a step that its handler cannot use is forgotten and costs the attempt", stepIsForgotten},
+		{"many who ask at once have a job evaluated anew once", manyAskAnew},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
