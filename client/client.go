@@ -132,12 +132,14 @@ func (c *Client) ledger(doing string) (side, error) {
 // job is revived; an interview that has changed since it was evaluated starts
 // the next revision.
 //
-// Errors: *tasks.InvalidError for bad input; tasks.ErrUnavailable when nothing
+// Errors: *tasks.InvalidError for bad input, and for a kind that the ledger does not
+// know unless [NewKind] is given; tasks.ErrUnavailable when nothing
 // was accepted within Config.Timeout; tasks.ErrOutcomeUnknown when it may have
 // been. Repeating is safe after all of them.
 //
 // With a Redis URL the job has no ID and revision yet: it gets them when a
-// worker takes the task over. A task that still waits for the same kind, user,
+// worker takes the task over. Every kind is taken: one that no worker handles waits
+// in the ledger then. A task that still waits for the same kind, user,
 // report and data stands for this submission too.
 func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
 	r := tasks.Request{Payload: payload}

@@ -49,6 +49,9 @@ func (d database) served(t *testing.T) (*ledger.Ledger, string) {
 			t.Error(err)
 		}
 	})
+	if err := l.Announce(t.Context(), []tasks.Kind{"own"}); err != nil {
+		t.Fatal(err)
+	}
 	return l, url
 }
 

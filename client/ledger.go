@@ -105,7 +105,7 @@ func fromLedger(err error) error {
 
 func (d *direct) submit(ctx context.Context, r tasks.Request) (job tasks.Job, err error) {
 	err = d.call(ctx, errand{doing: "submit", repeatable: true}, func(ctx context.Context) (err error) {
-		job, _, err = d.ledger.Accept(ctx, r, d.who)
+		job, _, err = d.ledger.Submit(ctx, r, d.who)
 		return err
 	})
 	return job, err
@@ -123,7 +123,7 @@ func (d *direct) submitMany(ctx context.Context, requests []tasks.Request) ([]ta
 		}
 		if failed == nil {
 			failed = d.call(ctx, errand{doing: "submit many", repeatable: true}, func(ctx context.Context) error {
-				answers = d.ledger.AcceptMany(ctx, piece, d.who)
+				answers = d.ledger.SubmitMany(ctx, piece, d.who)
 				return unanswered(answers)
 			})
 		}

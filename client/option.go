@@ -16,6 +16,12 @@ func WithPriority(p tasks.Priority) Option { return func(r *tasks.Request) { r.P
 // At sets the earliest time to run.
 func At(t time.Time) Option { return func(r *tasks.Request) { r.RunAt = t } }
 
+// NewKind says that the kind is new. Without it, a kind for which no worker has had
+// a handler in the last 30 days is refused as a mistake; with it, the job waits for
+// the first worker that has one. A program that is rolled out before its workers
+// gives it.
+func NewKind() Option { return func(r *tasks.Request) { r.NewKind = true } }
+
 // Anew takes a cancelled job up again. Without it, a cancelled job stays so.
 func Anew() Option { return func(r *tasks.Request) { r.Anew = true } }
 

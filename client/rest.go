@@ -44,11 +44,12 @@ type submission struct {
 	RunAt    time.Time       `json:"run_at,omitzero"`
 	Anew     bool            `json:"anew,omitempty"`
 	Passive  bool            `json:"passive,omitempty"`
+	NewKind  bool            `json:"new_kind,omitempty"`
 	Data     json.RawMessage `json:"data,omitempty"`
 }
 
 func toSubmission(r tasks.Request) submission {
-	s := submission{Kind: r.Payload.Kind(), Priority: r.Priority, RunAt: r.RunAt, Anew: r.Anew, Passive: r.Passive}
+	s := submission{Kind: r.Payload.Kind(), Priority: r.Priority, RunAt: r.RunAt, Anew: r.Anew, Passive: r.Passive, NewKind: r.NewKind}
 	s.UserID, s.ReportID = r.Payload.Subject()
 	if custom, ok := r.Payload.(tasks.Custom); ok {
 		s.Data = custom.Data

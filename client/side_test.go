@@ -32,7 +32,7 @@ type sideWorld struct {
 // overHTTP serves a ledger and gives a client of the server.
 func overHTTP(t *testing.T, l *ledger.Ledger) *client.Client {
 	t.Helper()
-	rest, err := api.New(l, &api.Config{Kinds: append(tasks.Kinds(), "own"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	rest, err := api.New(l, &api.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,8 @@ type Tx interface {
 // tx with it. When the connection is lost, so is tx. Config.Timeout does not
 // count here: only ctx bounds the call.
 //
-// Errors besides these: *tasks.InvalidError for bad input, and
+// Errors besides these: *tasks.InvalidError for bad input and, without [NewKind], for
+// a kind that the ledger does not know, and
 // tasks.ErrUnavailable, with the driver's own, for everything else.
 func (c *Client) SubmitTx(ctx context.Context, tx Tx, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
 	if c.direct == nil {

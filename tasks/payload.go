@@ -191,6 +191,10 @@ type Request struct {
 	// Passive leaves a dead or cancelled job as it is. Bridges and backfills
 	// set it: they repeat old wishes, not new ones.
 	Passive bool
+	// NewKind says that the kind is new. Without it a kind for which no worker has
+	// had a handler lately is refused as a mistake; with it the job waits for a
+	// worker.
+	NewKind bool
 }
 
 // Validate names the first field that is wrong.

@@ -158,13 +158,11 @@ func lastWords(j tasks.Job) string {
 func (s *Server) adopt(ctx context.Context, t *asynq.Task) error {
 	taskID, _ := asynq.GetTaskID(ctx)
 	queue, _ := asynq.GetQueueName(ctx)
-	class := tasks.ClassInvalidPayload
+	// Its sender cannot be told that no worker handles the kind, so the ledger holds
+	// the job then.
 	p, err := tasks.Parse(tasks.Kind(t.Type()), t.Payload())
-	if err == nil && s.cfg.Handlers[p.Kind()] == nil {
-		class, err = tasks.ClassNoHandler, fmt.Errorf("no handler for kind %q", p.Kind())
-	}
 	if err != nil {
-		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", class, err))
+		return s.setAside(ctx, t, fmt.Sprintf("%s: %v", tasks.ClassInvalidPayload, err))
 	}
 	// A task that Asynq brought back was adopted before, as far as anybody
 	// knows: it is the old wish, not a new one.

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,6 +33,9 @@ type Ledger interface {
 	Accept(ctx context.Context, r tasks.Request, who string) (job tasks.Job, created bool, err error)
 	// AcceptMany answers each request, in their order.
 	AcceptMany(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting
+	// CheckKind refuses with a *tasks.InvalidError a request for a kind that is not
+	// known. Its text is shown to the caller.
+	CheckKind(ctx context.Context, r tasks.Request) error
 	Get(ctx context.Context, id string) (tasks.Job, error)
 	// Find gives the newest revision.
 	Find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error)
@@ -56,9 +58,6 @@ type Ledger interface {
 
 // Config tunes an API. The zero value works.
 type Config struct {
-	// Kinds are the kinds that a request may name. Defaults to tasks.Kinds(). A
-	// platform with handlers of its own adds theirs.
-	Kinds []tasks.Kind
 	// Checks are asked by /readyz besides the ledger, each within 2 s. Defaults
 	// to none.
 	Checks map[string]func(context.Context) error
@@ -86,18 +85,6 @@ func (c *Config) withDefaults() (Config, error) {
 	var d Config
 	if c != nil {
 		d = *c
-	}
-	if d.Kinds == nil {
-		d.Kinds = tasks.Kinds()
-	}
-	d.Kinds = slices.Clone(d.Kinds)
-	for _, k := range d.Kinds {
-		if err := k.Validate(); err != nil {
-			return d, fmt.Errorf("api: Config.Kinds: %w", err)
-		}
-	}
-	if len(d.Kinds) == 0 {
-		return d, fmt.Errorf("api: Config.Kinds is empty: nothing could be submitted")
 	}
 	if d.MaxWait < 0 {
 		return d, fmt.Errorf("api: Config.MaxWait: %s is below zero", d.MaxWait)

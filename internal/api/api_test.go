@@ -43,9 +43,10 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func serve(t *testing.T, cfg Config) world {
+func serve(t *testing.T, cfg Config, kinds ...tasks.Kind) world {
 	t.Helper()
 	w := world{book: newBook(), log: &syncBuffer{}}
+	w.book.kinds = kinds
 	cfg.Logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a, err := New(w.book, &cfg)
 	if err != nil {
@@ -175,7 +176,7 @@ func TestIdsKeepEveryDigitOnEveryPath(t *testing.T) {
 
 func TestSubmitPassesEveryWishOn(t *testing.T) {
 	t.Parallel()
-	w := serve(t, Config{Kinds: append(tasks.Kinds(), "resume_parse")})
+	w := serve(t, Config{}, "resume_parse")
 	j := w.do(t, "POST", "/v1/evaluations",
 		`{"kind":"resume_parse","user_id":1,"report_id":2,"priority":"low","run_at":"2030-01-31T08:00:00+08:00","anew":true,"data":{"big":12345678901234567890}}`).want(t, 202).job(t)
 	if j.Priority != tasks.Low || !j.DueAt.Equal(time.Date(2030, 1, 31, 0, 0, 0, 0, time.UTC)) || string(j.Data) != `{"big":12345678901234567890}` {
@@ -439,7 +440,6 @@ func TestAPanicIsAnsweredAndLogged(t *testing.T) {
 func TestConfigIsValidatedByField(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]Config{
-		"Kinds":   {Kinds: []tasks.Kind{"Bad Kind"}},
 		"MaxWait": {MaxWait: -1},
 	} {
 		if _, err := New(newBook(), &cfg); err == nil || !strings.Contains(err.Error(), want) {

@@ -120,7 +120,7 @@ func TestBadInputGetsAClearError(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := serve(t, Config{Kinds: append(tasks.Kinds(), "own")})
+			w := serve(t, Config{}, "own")
 			e := w.do(t, c.method, c.path, c.body, c.header...)
 			e.problem(t, c.status)
 			if !strings.Contains(string(e.body), c.says) {
@@ -249,7 +249,7 @@ func wantStatus(t *testing.T, conn net.Conn, status int) {
 
 func TestTheMessageOfAFieldNeverQuotesTheValue(t *testing.T) {
 	t.Parallel()
-	w := serve(t, Config{Kinds: append(tasks.Kinds(), "own")})
+	w := serve(t, Config{}, "own")
 	for _, e := range []exchange{
 		w.do(t, "POST", "/v1/evaluations", `{"kind":"Pr1vate","user_id":"Pr1vate","report_id":"Pr1vate","priority":"Pr1vate","run_at":"Pr1vate","anew":"Pr1vate","data":"Pr1vate"}`),
 		w.do(t, "POST", "/v1/evaluations", `{"kind":"evaluation_report","user_id":1,"report_id":2,"run_at":"9087-01-01T00:00:00Z"}`),
@@ -275,7 +275,9 @@ func FuzzSubmitNeverFailsInside(f *testing.F) {
 	for _, seed := range []string{good, `{}`, `[]`, `{"kind":null}`, `{"user_id":9223372036854775807}`, "\x00", `{"kind":"resume_parse","user_id":1,"report_id":1,"data":[{}]}`, `{"run_at":"2030-01-01T00:00:00Z"}`} {
 		f.Add([]byte(seed))
 	}
-	a, err := New(newBook(), &Config{Kinds: append(tasks.Kinds(), "resume_parse"), Logger: discard})
+	b := newBook()
+	b.kinds = []tasks.Kind{"resume_parse"}
+	a, err := New(b, &Config{Logger: discard})
 	if err != nil {
 		f.Fatal(err)
 	}

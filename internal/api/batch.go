@@ -61,7 +61,7 @@ func (a *API) submitMany(ctx context.Context, _ *struct{}) (*batchAnswer, error)
 	var good []tasks.Request
 	var place []int // good[k] is items[place[k]]
 	for i, item := range items {
-		r, err := a.decode(item)
+		r, err := a.decode(ctx, item)
 		if err != nil {
 			out[i].Error = a.inBatch(ctx, i, err)
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,6 +23,17 @@ type book struct {
 	whys       []string
 	moved      chan struct{} // closed and replaced by each change
 	fail       error         // what every method returns, when set
+	kinds      []tasks.Kind  // known besides the built-in ones
+}
+
+func (b *book) CheckKind(_ context.Context, r tasks.Request) error {
+	if b.fail != nil {
+		return b.fail
+	}
+	if k := r.Payload.Kind(); !k.Builtin() && !r.NewKind && !slices.Contains(b.kinds, k) {
+		return &tasks.InvalidError{Err: fmt.Errorf("kind: unknown: use one of %s", joined(append(tasks.Kinds(), b.kinds...)))}
+	}
+	return nil
 }
 
 func newBook() *book {

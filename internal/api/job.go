@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,21 +22,26 @@ type Submission struct {
 	RunAt    string          `json:"run_at,omitempty" format:"date-time" doc:"The earliest time to run. Left out, it is now."`
 	Anew     bool            `json:"anew,omitempty" doc:"Take a cancelled job up again; without it, a cancelled job stays so."`
 	Passive  bool            `json:"passive,omitempty" doc:"Leave a dead job as it is; without it, submitting revives one with a fresh budget."`
+	NewKind  bool            `json:"new_kind,omitempty" doc:"The kind is new: accept it although no worker has had a handler for it in the last 30 days. Its jobs wait for the first that has. Without it, such a kind is refused as a mistake."`
 	Data     json.RawMessage `json:"data,omitempty" doc:"Any JSON value of at most 256 KiB, for a platform's own kinds only."`
 }
 
-var submissionFields = []string{"kind", "user_id", "report_id", "priority", "run_at", "anew", "passive", "data"}
+var submissionFields = []string{"kind", "user_id", "report_id", "priority", "run_at", "anew", "passive", "new_kind", "data"}
 
 // decode reads one submission. Every field that is wrong is named.
-func (a *API) decode(data []byte) (tasks.Request, error) {
+func (a *API) decode(ctx context.Context, data []byte) (tasks.Request, error) {
 	raw, err := object(data, submissionFields...)
 	if err != nil {
 		return tasks.Request{}, err
 	}
 	f := &fields{where: "body", get: func(name string) (json.RawMessage, bool) { v, ok := raw[name]; return v, ok }}
 	kind := tasks.Kind(f.text("kind", "a string"))
-	if err := a.checkKind(kind); err != nil && len(f.wrong) == 0 {
-		f.fail("kind", err)
+	newKind := len(f.wrong) == 0 && f.truth("new_kind")
+	if len(f.wrong) == 0 {
+		asked := tasks.Request{Payload: tasks.NewPayload(kind, 1, 1, nil), NewKind: newKind}
+		if err := a.checkKind(ctx, f, asked); err != nil {
+			return tasks.Request{}, err
+		}
 	}
 	r := tasks.Request{
 		Payload:  tasks.NewPayload(kind, f.id("user_id"), f.id("report_id"), raw["data"]),
@@ -43,6 +49,7 @@ func (a *API) decode(data []byte) (tasks.Request, error) {
 		RunAt:    f.time("run_at"),
 		Anew:     f.truth("anew"),
 		Passive:  f.truth("passive"),
+		NewKind:  newKind,
 	}
 	if _, ok := raw["data"]; ok && kind.Builtin() {
 		f.fail("data", errData)

@@ -142,7 +142,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 		return nil, err
 	}
 	// A process that has handlers and is no worker may be the first of its version.
-	if err := a.ledger.Announce(ctx, sorted(slices.Collect(maps.Keys(handlers)))); err != nil {
+	if err := a.ledger.Announce(ctx, slices.Collect(maps.Keys(handlers))); err != nil {
 		return nil, err
 	}
 	if cfg.Runs(config.RoleWorker) {
@@ -160,7 +160,7 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	if a.listener == nil {
 		return a, nil
 	}
-	return a, a.openHTTP(handlers, x)
+	return a, a.openHTTP(x)
 }
 
 // bridged knows of the platform's interviews too, when its database is known.
@@ -184,18 +184,14 @@ func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tas
 	}
 }
 
-func (a *App) openHTTP(handlers map[tasks.Kind]worker.Handler, x Extras) (err error) {
+func (a *App) openHTTP(x Extras) (err error) {
 	if a.board, err = dashboard.New(pages{a.bridged()}, a.engine.client, &dashboard.Config{
 		Users: users(a.cfg), Namespace: tasks.Namespace(a.cfg.Namespace), Suggested: x.Suggested, Build: Version(), Logger: a.log,
 	}); err != nil {
 		return err
 	}
-	var kinds []tasks.Kind
-	for k := range handlers {
-		kinds = append(kinds, k)
-	}
 	rest, err := api.New(patient{a.ledger.Ledger, a.stopping, a.mirror}, &api.Config{
-		Kinds: sorted(kinds), Build: Version(), Logger: a.log, Who: caller,
+		Build: Version(), Logger: a.log, Who: caller,
 		House: house{
 			ledger: a.ledger.house, sweeper: relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)),
 			filler: &filler{a.ledger.Ledger, a.mirror, a.log}, aside: a.bridged(), log: a.log,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"syscall"
 	"time"
 
@@ -78,11 +77,6 @@ func caller(ctx context.Context) string {
 		return "api:" + name
 	}
 	return "api"
-}
-
-func sorted(kinds []tasks.Kind) []tasks.Kind {
-	slices.Sort(kinds)
-	return kinds
 }
 
 // patient is the ledger as the API sees it. It ends long polls when the server

@@ -26,6 +26,7 @@ type requestLine struct {
 	RunAt    time.Time       `json:"run_at"`
 	Anew     bool            `json:"anew"`
 	Passive  bool            `json:"passive"`
+	NewKind  bool            `json:"new_kind"`
 	Data     json.RawMessage `json:"data"`
 }
 
@@ -98,7 +99,7 @@ func parseRequest(text []byte) (tasks.Request, error) {
 	}
 	r := tasks.Request{
 		Payload:  tasks.NewPayload(l.Kind, user, report, bytes.Clone(l.Data)),
-		Priority: l.Priority, RunAt: l.RunAt, Anew: l.Anew, Passive: l.Passive,
+		Priority: l.Priority, RunAt: l.RunAt, Anew: l.Anew, Passive: l.Passive, NewKind: l.NewKind,
 	}
 	return r, r.Validate()
 }

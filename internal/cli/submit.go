@@ -21,6 +21,7 @@ type submitFlags struct {
 	priority, at string
 	data, file   string
 	anew, wait   bool
+	newKind      bool
 }
 
 func (p *program) submit() *cobra.Command {
@@ -30,7 +31,8 @@ func (p *program) submit() *cobra.Command {
 		Short: "Ask for evaluations",
 		Long: "Asks for an evaluation and prints its job. What exists already is printed as it is; a dead job is revived;\n" +
 			"an interview that has changed since starts the next revision. It is safe to repeat.\n\n" +
-			"KIND is evaluation_report, topic_evaluation, or a kind that the server's platform brings.\n\n" +
+			"KIND is evaluation_report, topic_evaluation, or a kind that the platform's workers have a handler for. With\n" +
+			"--new-kind it is accepted before the first of them runs, and waits for it.\n\n" +
 			"--file reads many, one JSON object a line, - is standard input:\n" +
 			`  {"kind":"evaluation_report","user_id":7,"report_id":42,"priority":"low"}` + "\n" +
 			"All lines are checked before the first is sent.",
@@ -60,6 +62,7 @@ func (p *program) submit() *cobra.Command {
 	cmd.Flags().StringVar(&f.priority, "priority", "", "critical, default or low")
 	cmd.Flags().StringVar(&f.at, "at", "", "the earliest time to run: 2030-01-31T08:00:00Z, or from now, such as 10m")
 	cmd.Flags().BoolVar(&f.anew, "anew", false, "take a cancelled job up again")
+	cmd.Flags().BoolVar(&f.newKind, "new-kind", false, "the kind is new: accept it although no worker has had a handler for it lately")
 	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait until it has finished; exit code 7 when it did not succeed")
 	cmd.Flags().StringVar(&f.data, "data", "", "JSON for a kind of the platform's own, or @FILE")
 	cmd.Flags().StringVar(&f.file, "file", "", "read many requests, one JSON object a line")
@@ -69,7 +72,7 @@ func (p *program) submit() *cobra.Command {
 // requests reads what to submit off the arguments or the file.
 func (p *program) requests(f *submitFlags, args []string) ([]tasks.Request, error) {
 	if f.file != "" {
-		if len(args) > 0 || f.user != "" || f.report != "" || f.data != "" || f.priority != "" || f.at != "" || f.anew {
+		if len(args) > 0 || f.user != "" || f.report != "" || f.data != "" || f.priority != "" || f.at != "" || f.anew || f.newKind {
 			return nil, usagef("--file: each line says what to submit; leave out KIND and the flags that describe one request")
 		}
 		return p.readRequests(f.file)
@@ -88,7 +91,7 @@ func (p *program) requests(f *submitFlags, args []string) ([]tasks.Request, erro
 	if kind.Builtin() && data != nil {
 		return nil, usagef("--data: not used by %q; only kinds of a platform's own carry data", kind)
 	}
-	r := tasks.Request{Payload: tasks.NewPayload(kind, user, report, data), Priority: tasks.Priority(f.priority), RunAt: at, Anew: f.anew}
+	r := tasks.Request{Payload: tasks.NewPayload(kind, user, report, data), Priority: tasks.Priority(f.priority), RunAt: at, Anew: f.anew, NewKind: f.newKind}
 	if err := r.Validate(); err != nil {
 		return nil, &usageError{err}
 	}

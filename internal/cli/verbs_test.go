@@ -25,7 +25,8 @@ func TestSubmitPrintsTheJobWithEveryDigit(t *testing.T) {
 		t.Errorf("submitted twice: %s and %s", j.ID, again.ID)
 	}
 	w.run(t, "submit", "evaluation_report", "--user", largeUser, "--report", "1", "--at", "1h").want(t, 0, "STATE", "accepted", largeUser, "due ")
-	w.run(t, "submit", "resume_parse", "--user", "1", "--report", "1").want(t, 2, "kind: unknown", "evaluation_report")
+	w.run(t, "submit", "resume_parse", "--user", "1", "--report", "1").want(t, 2, "kind: unknown", "evaluation_report", "new_kind")
+	w.run(t, "submit", "resume_parse", "--user", "1", "--report", "1", "--new-kind").want(t, 0, "resume_parse")
 }
 
 func TestSubmitWaitsAndTellsHowItEnded(t *testing.T) {

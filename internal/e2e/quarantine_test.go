@@ -19,7 +19,8 @@ func TestWhatNoVersionCanReadIsInQuarantineAndOthersGoOn(t *testing.T) {
 	for _, c := range []struct{ kind, id, payload string }{
 		{"evaluation_report", "nojson", "\xff\x00 s3cret answer"},
 		{"evaluation_report", "nouser", `{"report_id": 1, "note": "s3cret answer"}`},
-		{"no_such_kind", "nokind", `{"user_id": 1, "report_id": 1}`},
+		{"no such kind", "nokind", `{"user_id": 1, "report_id": 1}`},
+		{"a_later_kind", "later", `{"user_id": 1, "report_id": 1}`},
 	} {
 		if _, err := producer.Enqueue(asynq.NewTask(c.kind, []byte(c.payload)), asynq.TaskID(c.id), asynq.Queue("default")); err != nil {
 			t.Fatal(err)
@@ -36,6 +37,9 @@ func TestWhatNoVersionCanReadIsInQuarantineAndOthersGoOn(t *testing.T) {
 	p.await("shows all three", func() bool {
 		page := shown(p)
 		return strings.Contains(page, "nojson") && strings.Contains(page, "nouser") && strings.Contains(page, "nokind")
+	})
+	p.await("holds the job of a kind that a later version may handle", func() bool {
+		return strings.Contains(string(p.call("GET", "/v1/evaluations?kind=a_later_kind", nil, http.StatusOK).raw), `"held"`)
 	})
 	if err := r.Client(t).FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)

@@ -38,7 +38,8 @@ type Tx interface {
 //
 // Until tx ends, whoever wants the same job waits for it; no other key waits. What
 // fails is undone up to a savepoint, where the database allows that. The errors
-// are those above, a *tasks.InvalidError for bad input, and for everything else
+// are those above, a *tasks.InvalidError for bad input and for a kind that CheckKind
+// refuses, and for everything else
 // tasks.ErrUnavailable with what the driver said.
 func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who string) (tasks.Job, bool, error) {
 	if l.dialect.OneOwner {
@@ -46,6 +47,9 @@ func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who strin
 	}
 	if err := r.Validate(); err != nil {
 		return tasks.Job{}, false, &tasks.InvalidError{Err: err}
+	}
+	if err := l.CheckKind(ctx, r); err != nil {
+		return tasks.Job{}, false, err
 	}
 	var j *job
 	var created bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"evalq/tasks"
 )
@@ -50,9 +51,9 @@ type Fed struct {
 // finds it queued; a job that never arrives in Asynq is found by InRedis.
 //
 // Jobs of a kind that no worker handles are held instead. A kind that only some
-// workers handle has a window of its own, of PerUser tasks in all, because others
-// pass its tasks on; what does not fit it is held too, so that it keeps no job of
-// another kind waiting.
+// workers handle has a window of its own, because others pass its tasks on: of
+// PerUser tasks in all, more while its workers take them fast. What does not fit is
+// held too, so that it keeps no job of another kind waiting.
 func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fed, error) {
 	routes, err := l.routes(ctx)
 	if err != nil {
@@ -76,7 +77,7 @@ func (l *Ledger) Feed(ctx context.Context, queue tasks.Priority, win Window) (Fe
 			return err
 		}
 		own := &kindWindows{routing: routes, room: map[tasks.Kind]int{}}
-		waiting, total, err := t.waiting(queue, own, win.PerUser)
+		waiting, total, err := t.waiting(queue, own, &l.rounds, win.PerUser, l.clock.now())
 		if err != nil {
 			return err
 		}
@@ -138,6 +139,9 @@ func (l *Ledger) handOut(t *txn, j *job, own *kindWindows, fed *Fed) error {
 		fed.Held++
 	default:
 		fed.Jobs = append(fed.Jobs, j.Job)
+		if _, bounded := own.room[j.Kind]; bounded {
+			l.rounds.gave(j.Priority, j.Kind)
+		}
 	}
 	return nil
 }
@@ -162,8 +166,8 @@ func (t *txn) soleFeeder(queue tasks.Priority) (bool, error) {
 
 // waiting counts the queued jobs of a queue by user, and in all, with the
 // retrying ones: their tasks are in Redis too. Kinds with windows of their own
-// count into those, which hold so many, and not by user.
-func (t *txn) waiting(queue tasks.Priority, own *kindWindows, each int) (map[int64]int, int, error) {
+// count into those, which hold each or more, and not by user.
+func (t *txn) waiting(queue tasks.Priority, own *kindWindows, rounds *kindRounds, each int, now time.Time) (map[int64]int, int, error) {
 	var total int
 	if _, err := t.row([]any{&total}, `SELECT count(*) FROM evalq_jobs WHERE state = 'retrying' AND queue = ?`, queue); err != nil {
 		return nil, 0, err
@@ -174,7 +178,7 @@ func (t *txn) waiting(queue tasks.Priority, own *kindWindows, each int) (map[int
 		if _, err := t.row([]any{&n}, `SELECT count(*) FROM evalq_jobs WHERE state = 'queued' AND queue = ? AND due_at = 0 AND kind = ?`, queue, k); err != nil {
 			return nil, 0, err
 		}
-		own.room[k] = each - n
+		own.room[k] = rounds.size(queue, k, n, each, now) - n
 		total += n
 		others, args = others+` AND kind <> ?`, append(args, k)
 	}

@@ -73,20 +73,21 @@ func (c *Config) withDefaults() (Config, error) {
 
 // Ledger is safe for concurrent use.
 type Ledger struct {
-	cfg     Config
-	dialect *Dialect
-	clock   *dbClock
-	w       *writer
-	pulse   *writer // for signs of life, which depend on no other write
-	read    *sql.DB
-	id      string
-	notices notices
-	watch   watch        // of the workers
-	lease   watch        // of the relay that leads
-	led     atomic.Value // the relay here that had the lease last; a leadership
-	joined  sync.Map     // the workers of this process, by id
-	routed  atomic.Pointer[knownRouting]
-	rounds  userRounds // of those whose jobs wait for busy workers
+	cfg      Config
+	dialect  *Dialect
+	clock    *dbClock
+	w        *writer
+	pulse    *writer // for signs of life, which depend on no other write
+	read     *sql.DB
+	id       string
+	notices  notices
+	watch    watch        // of the workers
+	lease    watch        // of the relay that leads
+	led      atomic.Value // the relay here that had the lease last; a leadership
+	joined   sync.Map     // the workers of this process, by id
+	routed   atomic.Pointer[knownRouting]
+	familiar sync.Map   // kinds, and when they were known last
+	rounds   kindRounds // of kinds that only some workers handle
 }
 
 // New takes a database whose schema is up to date: write is used through one

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"sync"
+	"time"
 
 	"evalq/tasks"
 )
@@ -95,10 +96,18 @@ func (l *Ledger) busyJobs(t *txn, queue tasks.Priority, k tasks.Kind, n int) ([]
 	return out, nil
 }
 
-// userRounds remembers at which user each round goes on.
-type userRounds struct {
-	mu   sync.Mutex
-	last map[roundOf]int64
+const (
+	// maxKindWindow bounds the window of a kind that only some workers handle.
+	maxKindWindow = 1000
+	// windowEvery is how often such a window grows or shrinks.
+	windowEvery = time.Second
+)
+
+// kindRounds remembers, a queue and kind that only some workers handle, at which user
+// the round of its held jobs goes on, and how large its window is.
+type kindRounds struct {
+	mu  sync.Mutex
+	all map[roundOf]*kindRound
 }
 
 type roundOf struct {
@@ -106,17 +115,61 @@ type roundOf struct {
 	kind  tasks.Kind
 }
 
-func (r *userRounds) after(q tasks.Priority, k tasks.Kind) int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.last[roundOf{q, k}]
+type kindRound struct {
+	after  int64 // the user who had the last turn
+	size   int   // of the window
+	since  time.Time
+	queued int // tasks that waited then
+	given  int // and that were handed out since
 }
 
-func (r *userRounds) goOn(q tasks.Priority, k tasks.Kind, user int64) {
+func (r *kindRounds) of(q tasks.Priority, k tasks.Kind) *kindRound {
+	if r.all == nil {
+		r.all = map[roundOf]*kindRound{}
+	}
+	one := r.all[roundOf{q, k}]
+	if one == nil {
+		one = &kindRound{}
+		r.all[roundOf{q, k}] = one
+	}
+	return one
+}
+
+func (r *kindRounds) after(q tasks.Priority, k tasks.Kind) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil {
-		r.last = map[roundOf]int64{}
+	return r.of(q, k).after
+}
+
+func (r *kindRounds) goOn(q tasks.Priority, k tasks.Kind, user int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of(q, k).after = user
+}
+
+func (r *kindRounds) gave(q tasks.Priority, k tasks.Kind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.of(q, k).given++
+}
+
+// size is that of the window, of which queued places are taken, and least at the
+// least. It doubles while the workers of the kind take half of it in a second, and
+// goes back when they take little.
+func (r *kindRounds) size(q tasks.Priority, k tasks.Kind, queued, least int, now time.Time) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.of(q, k)
+	if passed := now.Sub(w.since); passed >= windowEvery || passed < 0 {
+		taken := float64(w.queued+w.given-queued) * float64(windowEvery) / float64(max(passed, windowEvery))
+		switch {
+		case taken >= float64(w.size)/2:
+			w.size *= 2
+		case taken <= float64(w.size)/8:
+			w.size /= 2
+		}
+		w.since, w.queued, w.given = now, queued, 0
 	}
-	r.last[roundOf{q, k}] = user
+	w.size = max(min(w.size, maxKindWindow), least)
+	return w.size
 }

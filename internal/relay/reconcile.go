@@ -30,8 +30,10 @@ func (r *Relay) reconcile(ctx context.Context, age time.Duration) error {
 			return err
 		}
 		for i, j := range jobs {
-			late := age > 0 && states[i] == "retry" // the ledger says that it is overdue
-			if willRun(states[i]) && listed[j.TaskID()] && !late {
+			// The ledger says that a retrying job is overdue. The task of a queued one
+			// waits for a moment after a worker gave it back.
+			late := age > 0 && states[i] == "retry" && (j.State == tasks.Retrying || listed.far[j.TaskID()])
+			if willRun(states[i]) && listed.ids[j.TaskID()] && !late {
 				continue
 			}
 			if err := r.confirm(ctx, j, states[i], age); err != nil {
@@ -63,28 +65,40 @@ func (r *Relay) confirm(ctx context.Context, j tasks.Job, state string, age time
 	return r.ledger.Redeliver(ctx, j.ID, j.Delivery, why)
 }
 
-// listed reads which tasks are in the lists that Asynq takes them from. A task
-// whose list was evicted or deleted still has a state of its own.
-func (r *Relay) listed(ctx context.Context) (map[string]bool, error) {
-	out := map[string]bool{}
+// soon is within which a task that a worker gave back is due again.
+const soon = time.Minute
+
+// lists says which tasks are in the lists that Asynq takes them from, and which of
+// those are to be retried later than soon.
+type lists struct{ ids, far map[string]bool }
+
+// listed reads the lists. A task whose list was evicted or deleted still has a state
+// of its own.
+func (r *Relay) listed(ctx context.Context) (lists, error) {
+	out := lists{map[string]bool{}, map[string]bool{}}
 	for _, p := range tasks.Priorities() {
 		prefix := r.keys(p)
 		pending, err := r.rdb.LRange(ctx, prefix+"pending", 0, -1).Result()
 		if err != nil {
-			return nil, fmt.Errorf("relay: read pending tasks of %s: %w", p, err)
+			return out, fmt.Errorf("relay: read pending tasks of %s: %w", p, err)
 		}
-		retry, err := r.rdb.ZRange(ctx, prefix+"retry", 0, -1).Result()
+		retry, err := r.rdb.ZRangeWithScores(ctx, prefix+"retry", 0, -1).Result()
 		if err != nil {
-			return nil, fmt.Errorf("relay: read retry tasks of %s: %w", p, err)
+			return out, fmt.Errorf("relay: read retry tasks of %s: %w", p, err)
 		}
 		scheduled, err := r.rdb.ZRange(ctx, prefix+"scheduled", 0, -1).Result()
 		if err != nil {
-			return nil, fmt.Errorf("relay: read scheduled tasks of %s: %w", p, err)
+			return out, fmt.Errorf("relay: read scheduled tasks of %s: %w", p, err)
 		}
-		for _, ids := range [][]string{pending, retry, scheduled} {
+		for _, ids := range [][]string{pending, scheduled} {
 			for _, id := range ids {
-				out[id] = true
+				out.ids[id] = true
 			}
+		}
+		limit := float64(time.Now().Add(soon).Unix())
+		for _, z := range retry {
+			id, _ := z.Member.(string)
+			out.ids[id], out.far[id] = true, z.Score > limit
 		}
 	}
 	return out, nil
