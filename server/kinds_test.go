@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"evalq/client"
 	"evalq/internal/redistest"
@@ -20,17 +24,28 @@ import (
 type rollout struct {
 	t      *testing.T
 	shared server.Config
+	front  string
 	http   *client.Client
+	redis  *redis.Client
 }
 
 func newRollout(t *testing.T, ledgerURL string) rollout {
-	r := rollout{t: t, shared: server.Config{LedgerURL: ledgerURL, RedisURL: redistest.Start(t).URL}}
-	r.http = r.open(r.process(nil, "api", "relay", "dashboard").URL())
+	t.Helper()
+	address := redistest.Start(t).URL
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rollout{t: t, shared: server.Config{LedgerURL: ledgerURL, RedisURL: address}, redis: redis.NewClient(options)}
+	t.Cleanup(func() { r.redis.Close() })
+	s, _ := r.process(nil, "api", "relay", "dashboard")
+	r.front = s.URL()
+	r.http = r.open(r.front)
 	return r
 }
 
 // process starts a process of a version that has handlers for the kinds.
-func (r rollout) process(kinds []tasks.Kind, roles ...string) *server.Server {
+func (r rollout) process(kinds []tasks.Kind, roles ...string) (_ *server.Server, stop func()) {
 	r.t.Helper()
 	cfg := r.shared
 	cfg.Roles, cfg.Handlers = roles, map[tasks.Kind]worker.Handler{}
@@ -40,7 +55,22 @@ func (r rollout) process(kinds []tasks.Kind, roles ...string) *server.Server {
 	for _, k := range kinds {
 		cfg.Handlers[k] = func(_ context.Context, job tasks.Job) (json.RawMessage, error) { return json.Marshal(job.Data) }
 	}
-	return serve(r.t, cfg)
+	return serveUntil(r.t, cfg)
+}
+
+// page reads a page of the dashboard.
+func (r rollout) page(path string) string {
+	r.t.Helper()
+	resp, err := http.Get(r.front + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(text)
 }
 
 func (r rollout) open(url string) *client.Client {
@@ -87,7 +117,7 @@ func TestANewKindIsRolledOutInAnyOrderAndLosesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRollout(t, database(t))
-			r.process(nil, "worker") // of the old version
+			_, drain := r.process(nil, "worker") // of the old version
 			direct := r.open(r.shared.LedgerURL)
 
 			// A program is rolled out before its workers.
@@ -98,11 +128,19 @@ func TestANewKindIsRolledOutInAnyOrderAndLosesNothing(t *testing.T) {
 				}
 			}
 			r.submit(direct, "new_kind", 1, client.NewKind())
-			if j := r.await("new_kind", 1, tasks.Held); j.Hold != tasks.HoldNoWorker || j.Attempt != 0 {
+			j := r.await("new_kind", 1, tasks.Held)
+			if j.Hold != tasks.HoldNoWorker || j.Attempt != 0 {
 				t.Fatalf("held for %q after attempt %d", j.Hold, j.Attempt)
 			}
+			if text := r.page("/jobs/" + j.ID); !strings.Contains(text, string(tasks.HoldNoWorker)) || !strings.Contains(text, "No worker that is at work has a handler for its kind") {
+				t.Errorf("the job's page does not say why it waits: %s", text)
+			}
+			if text := r.page("/"); !strings.Contains(text, "with a handler for the kind <b>new_kind</b>") {
+				t.Errorf("the overview does not say that a job waits: %s", text)
+			}
 			// An API of the new version makes it known to those of the old one.
-			fresh := r.open(r.process([]tasks.Kind{"new_kind"}, "api").URL())
+			second, _ := r.process([]tasks.Kind{"new_kind"}, "api")
+			fresh := r.open(second.URL())
 			r.submit(fresh, "new_kind", 2)
 			r.submit(r.http, "new_kind", 3)
 			r.submit(r.open(r.shared.RedisURL), "queued_kind", 4) // which can refuse nothing
@@ -110,11 +148,18 @@ func TestANewKindIsRolledOutInAnyOrderAndLosesNothing(t *testing.T) {
 				r.await(k, report, tasks.Held)
 			}
 
+			// What waits needs no Redis.
+			if err := r.redis.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
 			r.process([]tasks.Kind{"new_kind", "queued_kind"}, "worker")
-			for report := int64(5); report < 25; report++ {
+			for report := int64(5); report < 45; report++ {
+				if report == 25 {
+					drain() // half of the jobs are submitted before, half after it
+				}
 				r.submit(r.http, "new_kind", report)
 			}
-			for report := int64(1); report < 25; report++ {
+			for report := int64(1); report < 45; report++ {
 				k := tasks.Kind("new_kind")
 				if report == 4 {
 					k = "queued_kind"

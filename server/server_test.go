@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,16 +27,23 @@ func TestMain(m *testing.M) {
 
 func serve(t *testing.T, cfg server.Config) *server.Server {
 	t.Helper()
+	s, _ := serveUntil(t, cfg)
+	return s
+}
+
+// serveUntil serves until stop, which drains the server, or the end of the test.
+func serveUntil(t *testing.T, cfg server.Config) (_ *server.Server, stop func()) {
+	t.Helper()
 	cfg.DataDir, cfg.Logger = t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := server.Open(t.Context(), &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
@@ -43,7 +51,8 @@ func serve(t *testing.T, cfg server.Config) *server.Server {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return s
+	t.Cleanup(stop)
+	return s, stop
 }
 
 func TestAPlatformRunsAWorkerProcessOfItsOwn(t *testing.T) {

@@ -33,9 +33,10 @@ type Ledger interface {
 	Accept(ctx context.Context, r tasks.Request, who string) (job tasks.Job, created bool, err error)
 	// AcceptMany answers each request, in their order.
 	AcceptMany(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting
-	// CheckKind refuses with a *tasks.InvalidError a request for a kind that is not
-	// known. Its text is shown to the caller.
-	CheckKind(ctx context.Context, r tasks.Request) error
+	// KindCheck gives a check for the requests of one call. It refuses with a
+	// *tasks.InvalidError a request for a kind that is malformed or not known. Its
+	// text is shown to the caller.
+	KindCheck() func(context.Context, tasks.Request) error
 	Get(ctx context.Context, id string) (tasks.Job, error)
 	// Find gives the newest revision.
 	Find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error)

@@ -60,8 +60,9 @@ func (a *API) submitMany(ctx context.Context, _ *struct{}) (*batchAnswer, error)
 	out := make([]BatchResult, len(items))
 	var good []tasks.Request
 	var place []int // good[k] is items[place[k]]
+	check := a.ledger.KindCheck()
 	for i, item := range items {
-		r, err := a.decode(ctx, item)
+		r, err := decode(ctx, item, check)
 		if err != nil {
 			out[i].Error = a.inBatch(ctx, i, err)
 			continue

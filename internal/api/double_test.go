@@ -26,14 +26,21 @@ type book struct {
 	kinds      []tasks.Kind  // known besides the built-in ones
 }
 
-func (b *book) CheckKind(_ context.Context, r tasks.Request) error {
-	if b.fail != nil {
-		return b.fail
+func (b *book) KindCheck() func(context.Context, tasks.Request) error {
+	return func(_ context.Context, r tasks.Request) error {
+		if b.fail != nil {
+			return b.fail
+		}
+		k, known := r.Payload.Kind(), append(tasks.Kinds(), b.kinds...)
+		if k.Validate() == nil && (r.NewKind || slices.Contains(known, k)) {
+			return nil
+		}
+		problem := "unknown"
+		if k == "" {
+			problem = "missing"
+		}
+		return &tasks.InvalidError{Err: fmt.Errorf("kind: %s: use one of %s", problem, joined(known))}
 	}
-	if k := r.Payload.Kind(); !k.Builtin() && !r.NewKind && !slices.Contains(b.kinds, k) {
-		return &tasks.InvalidError{Err: fmt.Errorf("kind: unknown: use one of %s", joined(append(tasks.Kinds(), b.kinds...)))}
-	}
-	return nil
 }
 
 func newBook() *book {

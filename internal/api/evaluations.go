@@ -85,18 +85,13 @@ func (a *API) routeEvaluations() {
 	}, a.find)
 }
 
-// checkKind notes a kind that is not accepted among the fields that are wrong. The
-// error is that of a ledger which cannot be asked.
-func (a *API) checkKind(ctx context.Context, f *fields, r tasks.Request) error {
-	switch k := r.Payload.Kind(); {
-	case k == "":
-		f.fail("kind", errNoKind)
-		return nil
-	case k.Validate() != nil:
-		f.fail("kind", errKind)
-		return nil
-	}
-	err := a.ledger.CheckKind(ctx, r)
+// kindCheck refuses requests for kinds that are not accepted.
+type kindCheck func(context.Context, tasks.Request) error
+
+// note puts a kind that is not accepted among the fields that are wrong. The error is
+// that of a ledger which cannot be asked.
+func (c kindCheck) note(ctx context.Context, f *fields, r tasks.Request) error {
+	err := c(ctx, r)
 	if isInvalid(err) {
 		f.fail("kind", err)
 		return nil
@@ -109,7 +104,7 @@ func (a *API) submit(ctx context.Context, _ *struct{}) (*jobAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.decode(ctx, data)
+	r, err := decode(ctx, data, a.ledger.KindCheck())
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +164,11 @@ func (a *API) allow(ctx context.Context, wait time.Duration) {
 func (a *API) find(ctx context.Context, q *findQuery) (*jobBody, error) {
 	f := &fields{where: "query"}
 	kind := tasks.Kind(q.Kind)
+	check, asked := kindCheck(a.ledger.KindCheck()), tasks.Request{Payload: tasks.NewPayload(kind, 1, 1, nil)}
 	if kind.Validate() != nil {
-		f.fail("kind", errKind)
+		if err := check.note(ctx, f, asked); err != nil {
+			return nil, err
+		}
 	}
 	user, report := queryID(f, "user_id", q.UserID, true), queryID(f, "report_id", q.ReportID, true)
 	if err := f.err(); err != nil {
@@ -178,8 +176,8 @@ func (a *API) find(ctx context.Context, q *findQuery) (*jobBody, error) {
 	}
 	j, err := a.ledger.Find(ctx, kind, user, report)
 	if errors.Is(err, tasks.ErrNotFound) { // a kind that no worker handles any more may have jobs
-		if unknown := a.checkKind(ctx, f, tasks.Request{Payload: tasks.NewPayload(kind, user, report, nil)}); unknown != nil {
-			return nil, unknown
+		if away := check.note(ctx, f, asked); away != nil {
+			return nil, away
 		}
 		if unknown := f.err(); unknown != nil {
 			return nil, unknown

@@ -29,7 +29,7 @@ type Submission struct {
 var submissionFields = []string{"kind", "user_id", "report_id", "priority", "run_at", "anew", "passive", "new_kind", "data"}
 
 // decode reads one submission. Every field that is wrong is named.
-func (a *API) decode(ctx context.Context, data []byte) (tasks.Request, error) {
+func decode(ctx context.Context, data []byte, check kindCheck) (tasks.Request, error) {
 	raw, err := object(data, submissionFields...)
 	if err != nil {
 		return tasks.Request{}, err
@@ -39,7 +39,7 @@ func (a *API) decode(ctx context.Context, data []byte) (tasks.Request, error) {
 	newKind := len(f.wrong) == 0 && f.truth("new_kind")
 	if len(f.wrong) == 0 {
 		asked := tasks.Request{Payload: tasks.NewPayload(kind, 1, 1, nil), NewKind: newKind}
-		if err := a.checkKind(ctx, f, asked); err != nil {
+		if err := check.note(ctx, f, asked); err != nil {
 			return tasks.Request{}, err
 		}
 	}

@@ -222,7 +222,6 @@ var errNoJob = fmt.Errorf("job: %w", tasks.ErrNotFound)
 
 // The words for values whose own errors would quote them.
 var (
-	errNoKind   = errors.New("kind: missing; name one, such as evaluation_report or topic_evaluation")
 	errKind     = errors.New("kind: must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter")
 	errPriority = fmt.Errorf("priority: must be one of %s", joined(tasks.Priorities()))
 	errData     = errors.New("data: only kinds of a platform's own carry data")

@@ -38,18 +38,18 @@ type Tx interface {
 //
 // Until tx ends, whoever wants the same job waits for it; no other key waits. What
 // fails is undone up to a savepoint, where the database allows that. The errors
-// are those above, a *tasks.InvalidError for bad input and for a kind that CheckKind
+// are those above, a *tasks.InvalidError for bad input and for a kind that KindCheck
 // refuses, and for everything else
 // tasks.ErrUnavailable with what the driver said.
 func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who string) (tasks.Job, bool, error) {
 	if l.dialect.OneOwner {
 		return tasks.Job{}, false, fmt.Errorf("ledger: accept: %w", ErrNeedsServer)
 	}
+	if err := l.KindCheck()(ctx, r); err != nil {
+		return tasks.Job{}, false, err
+	}
 	if err := r.Validate(); err != nil {
 		return tasks.Job{}, false, &tasks.InvalidError{Err: err}
-	}
-	if err := l.CheckKind(ctx, r); err != nil {
-		return tasks.Job{}, false, err
 	}
 	var j *job
 	var created bool

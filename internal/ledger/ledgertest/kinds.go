@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -330,6 +331,7 @@ func knownKinds(w *world) {
 	w.must(w.Announce(w.ctx, []tasks.Kind{"later_kind", tasks.KindEvaluationReport}))
 	w.must(w.Announce(w.ctx, []tasks.Kind{"later_kind"}))
 	want("later_kind", newKind)
+	w.refusesKinds("Later_Kind", "later kind", "later-kind", "1st_kind", "\xffkind", "", tasks.Kind(strings.Repeat("k", 300)), "latr_kind")
 	w.clock.pass(31 * 24 * time.Hour)
 	want(newKind) // its worker lives
 	w.must(w.Leave(w.ctx, "new"))
@@ -345,5 +347,27 @@ func knownKinds(w *world) {
 	w.must(err)
 	if len(o.Workers) != 1 || o.Workers[0].Kinds == nil {
 		w.t.Fatalf("the workers are %+v", o.Workers)
+	}
+}
+
+// refusesKinds wants each to be refused in words that name the known kinds, and not
+// the refused one.
+func (w *world) refusesKinds(kinds ...tasks.Kind) {
+	w.t.Helper()
+	var rs []tasks.Request
+	for _, k := range kinds {
+		rs = append(rs, custom(k, 1, 1))
+	}
+	for i, a := range w.SubmitMany(w.ctx, rs, "test") {
+		var invalid *tasks.InvalidError
+		if !errors.As(a.Err, &invalid) || !strings.Contains(a.Err.Error(), "Known are evaluation_report, topic_evaluation, later_kind, new_kind") ||
+			kinds[i] != "" && strings.Contains(a.Err.Error(), string(kinds[i])) {
+			w.t.Errorf("kind %q: %v", kinds[i], a.Err)
+		}
+	}
+	said := custom("Later_Kind", 1, 1)
+	said.NewKind = true
+	if _, _, err := w.Submit(w.ctx, said, "test"); err == nil {
+		w.t.Error("a malformed kind is accepted because it is said to be new")
 	}
 }
