@@ -50,6 +50,7 @@ type Ledger interface {
 	ID() string
 	Overview(ctx context.Context) (tasks.Overview, error)
 	InQuarantine(ctx context.Context, all bool, limit int) (entries []tasks.Quarantined, open int, err error)
+	Dropped(ctx context.Context) (things int, last time.Time, err error)
 	Paused(ctx context.Context) (map[tasks.Priority]bool, error)
 	Lease(ctx context.Context) (string, error)
 	Skew(ctx context.Context) (time.Duration, error)

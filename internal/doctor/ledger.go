@@ -128,6 +128,14 @@ func (v *visit) quarantine(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	dropped, last, err := v.Ledger.Dropped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if dropped > 0 && v.Ledger.Now().Sub(last) < recent {
+		return one(warning(fmt.Sprintf("%s found no room in the quarantine, the last at %s; %d are in it, and one source may have 10,000 or 64 MiB open", amount(dropped, "thing"), last.UTC().Format(time.RFC3339), open),
+			"mend the sender, and settle what is on /quarantine"))
+	}
 	if open == 0 {
 		return one(fine("nothing is set aside"))
 	}

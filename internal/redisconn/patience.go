@@ -20,8 +20,9 @@ func Patient(rdb redis.UniversalClient, stop context.Context) redis.UniversalCli
 // second. Here the error comes back late instead.
 type patient struct {
 	redis.UniversalClient
-	stop context.Context // ends every wait
-	wait time.Duration   // of the last fetch that failed; Asynq fetches one at a time
+	stop  context.Context // ends every wait
+	fetch *redis.Script   // Asynq's own, behind what looks at sizes; nil until its text is known
+	wait  time.Duration   // of the last fetch that failed; Asynq fetches one at a time
 }
 
 const (
@@ -30,25 +31,25 @@ const (
 )
 
 func (c *patient) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
-	cmd := c.UniversalClient.EvalSha(ctx, sha1, keys, args...)
-	if !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // Eval comes next
-		c.bear(keys, cmd.Err())
+	if isFetch(keys) {
+		return c.fetchSha(ctx, keys, args)
 	}
-	return cmd
+	return c.UniversalClient.EvalSha(ctx, sha1, keys, args...)
 }
 
 func (c *patient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	cmd := c.UniversalClient.Eval(ctx, script, keys, args...)
-	c.bear(keys, cmd.Err())
-	return cmd
+	if isFetch(keys) {
+		return c.fetchText(ctx, script, keys, args)
+	}
+	return c.UniversalClient.Eval(ctx, script, keys, args...)
 }
 
-// bear waits after a fetch that failed, longer each time. A fetch is told by its
-// keys: it is the only script that looks whether a queue is paused.
-func (c *patient) bear(keys []string, err error) {
-	if len(keys) != 4 || !strings.HasSuffix(keys[1], ":paused") {
-		return
-	}
+// isFetch tells a fetch by its keys: it is the only script that looks whether a
+// queue is paused.
+func isFetch(keys []string) bool { return len(keys) == 4 && strings.HasSuffix(keys[1], ":paused") }
+
+// bear waits after a fetch that failed, longer each time.
+func (c *patient) bear(err error) {
 	if err == nil || errors.Is(err, redis.Nil) {
 		c.wait = 0
 		return

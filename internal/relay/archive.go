@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -54,17 +53,18 @@ func (r *Relay) trimArchive(ctx context.Context, p tasks.Priority, now time.Time
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	bodies, err := r.bodies(ctx, p, ids)
+	bodies, err := r.bodies(ctx, r.cfg.Namespace.Queue(p), ids)
 	if err != nil {
 		return 0, err
 	}
 	argv := []any{prefix + "t:"}
 	for i, id := range ids {
 		argv = append(argv, id)
-		if m, ok := readMessage(bodies[i]); len(bodies[i]) == 0 || ok && m.ledger == r.ledger.ID() {
+		m, ok := readMessage(bodies[i].text)
+		if bodies[i].unread == "" && (len(bodies[i].text) == 0 || ok && m.ledger == r.ledger.ID()) {
 			continue // a name without a task, or a dead job that the ledger has
 		}
-		if err := r.quarantine(ctx, brokenTask{r.cfg.Namespace.Queue(p), id, reasonTrimmed, bodies[i]}); err != nil {
+		if err := r.quarantine(ctx, brokenTask{r.cfg.Namespace.Queue(p), id, reasonTrimmed, bodies[i].text}); err != nil {
 			return 0, err
 		}
 	}
@@ -94,27 +94,6 @@ func (r *Relay) outdated(ctx context.Context, key string, now time.Time) ([]stri
 		return nil, fmt.Errorf("relay: read %s: %w", key, err)
 	}
 	return ids, nil
-}
-
-// bodies reads the messages of tasks, in one round trip; empty ones are gone.
-func (r *Relay) bodies(ctx context.Context, p tasks.Priority, ids []string) ([][]byte, error) {
-	cmds := make([]*redis.StringCmd, len(ids))
-	_, err := r.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for i, id := range ids {
-			cmds[i] = pipe.HGet(ctx, r.keys(p)+"t:"+id, "msg")
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("relay: read archived tasks of %s: %w", p, err)
-	}
-	out := make([][]byte, len(ids))
-	for i, c := range cmds {
-		if out[i], err = c.Bytes(); err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("relay: read task %s: %w", ids[i], err)
-		}
-	}
-	return out, nil
 }
 
 // sweepArchived finds jobs whose tasks were archived by somebody who does not

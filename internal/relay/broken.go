@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,16 +15,6 @@ import (
 // asynqLease is how long Asynq's lease on a task is. While a worker has the task
 // it is made new every five seconds.
 const asynqLease = 30 * time.Second
-
-// abandoned lists the tasks whose lease has not been made new for a while, with
-// their messages.
-var abandoned = redis.NewScript(`
-local out = {}
-for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", ARGV[1], "LIMIT", 0, 500)) do
-	table.insert(out, id)
-	table.insert(out, redis.call("HGET", ARGV[2] .. id, "msg") or "")
-end
-return out`)
 
 // drop removes what is left of an active task, unless it has another message by
 // now.
@@ -44,15 +35,17 @@ func (r *Relay) sweepBroken(ctx context.Context) error {
 	for _, p := range tasks.Priorities() {
 		prefix, queue := r.keys(p), r.cfg.Namespace.Queue(p)
 		before := time.Now().Add(asynqLease - r.every.begin).Unix()
-		found, err := abandoned.Run(ctx, r.rdb, []string{prefix + "lease"}, before, prefix+"t:").StringSlice()
+		ids, err := r.rdb.ZRangeByScore(ctx, prefix+"lease", &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(before, 10), Count: page}).Result()
 		if err != nil {
 			return fmt.Errorf("relay: read leases of %s: %w", p, err)
 		}
-		for i := 0; i+1 < len(found); i += 2 {
-			if reason := broken(queue, found[i], found[i+1]); reason != "" {
-				if err := r.setAside(ctx, brokenTask{queue, found[i], reason, []byte(found[i+1])}); err != nil {
-					return err
-				}
+		bodies, err := r.bodies(ctx, queue, ids)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if err := r.setAsideUnworkable(ctx, queue, id, bodies[i]); err != nil {
+				return err
 			}
 		}
 	}
@@ -62,12 +55,20 @@ func (r *Relay) sweepBroken(ctx context.Context) error {
 // setAsideBroken sets a task aside that was taken, if no worker can work on it.
 func (r *Relay) setAsideBroken(ctx context.Context, p tasks.Priority, id string) error {
 	queue := r.cfg.Namespace.Queue(p)
-	body, err := r.rdb.HGet(ctx, r.keys(p)+"t:"+id, "msg").Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("relay: read task %s: %w", id, err)
+	bodies, err := r.bodies(ctx, queue, []string{id})
+	if err != nil {
+		return err
 	}
-	if reason := broken(queue, id, body); reason != "" {
-		return r.setAside(ctx, brokenTask{queue, id, reason, []byte(body)})
+	return r.setAsideUnworkable(ctx, queue, id, bodies[0])
+}
+
+// setAsideUnworkable sets a task aside if no worker can work on it.
+func (r *Relay) setAsideUnworkable(ctx context.Context, queue, id string, b body) error {
+	if b.unread != "" {
+		return r.setAsideUnread(ctx, queue, id, b.unread)
+	}
+	if reason := broken(queue, id, string(b.text)); reason != "" {
+		return r.setAside(ctx, brokenTask{queue, id, reason, b.text})
 	}
 	return nil
 }
@@ -91,19 +92,8 @@ func broken(queue, id, body string) (reason string) {
 // removes the rest, in this order: once the job is delivered, the next hand-out
 // may remove the task too.
 func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
-	job, delivery, ours, err := r.jobOf(ctx, q.id)
-	if err != nil {
+	if err := r.keep(ctx, q); err != nil {
 		return err
-	}
-	if !ours || len(q.body) > 0 {
-		if err := r.quarantine(ctx, q); err != nil {
-			return err
-		}
-	}
-	if ours {
-		if err := r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on"); err != nil {
-			return err
-		}
 	}
 	prefix := "asynq:{" + q.queue + "}:"
 	keys := []string{prefix + "t:" + q.id, prefix + "active", prefix + "lease"}
@@ -111,6 +101,23 @@ func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
 		return fmt.Errorf("relay: remove task %s: %w", q.id, err)
 	}
 	return nil
+}
+
+// keep is setAside without the removal.
+func (r *Relay) keep(ctx context.Context, q brokenTask) error {
+	job, delivery, ours, err := r.jobOf(ctx, q.id)
+	if err != nil {
+		return err
+	}
+	if !ours || q.reason != reasonGone {
+		if err := r.quarantine(ctx, q); err != nil {
+			return err
+		}
+	}
+	if !ours {
+		return nil
+	}
+	return r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on")
 }
 
 // jobOf reads which job a task is a delivery of. Ours is false when the ledger has

@@ -23,5 +23,9 @@ const (
 // quarantine keeps a task in the ledger before it is removed from Asynq.
 func (r *Relay) quarantine(ctx context.Context, b brokenTask) error {
 	r.cfg.Logger.Warn("a task was set aside", "queue", b.queue, "task_id", b.id, "reason", b.reason)
-	return r.ledger.Quarantine(ctx, tasks.Quarantined{Source: "asynq", Queue: b.queue, TaskID: b.id, Reason: b.reason}, b.body)
+	kept, err := r.ledger.QuarantineMany(ctx, []tasks.Quarantined{{Source: "asynq", Queue: b.queue, TaskID: b.id, Reason: b.reason}}, [][]byte{b.body}, 0)
+	if err == nil && kept == 0 {
+		r.cfg.Logger.Error("a task was dropped: the quarantine has too many of Asynq", "queue", b.queue, "task_id", b.id)
+	}
+	return err
 }

@@ -183,6 +183,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		case <-loss.C:
 			r.chief(ctx, "take broken tasks out", r.sweepBroken)
 			r.chief(ctx, "keep messages that left their archive", r.keepMessages)
+			r.chief(ctx, "take oversize tasks out", r.sweepOversize)
 			r.chief(ctx, "look for archived tasks of living jobs", r.sweepArchived)
 			r.chief(ctx, "do chores", r.chores)
 			r.chief(ctx, "register queues", r.registerQueues)

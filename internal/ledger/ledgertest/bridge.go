@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"evalq/internal/ledger"
@@ -127,6 +128,30 @@ func quarantineIsBounded(w *world) {
 	w.must(w.StillQuarantined(w.ctx, first.ID, "still no JSON"))
 	if q, _, err = w.QuarantinedBody(w.ctx, first.ID); err != nil || q.Reason != "still no JSON" {
 		w.t.Fatalf("it is %+v, %v", q, err)
+	}
+}
+
+// quarantineKeepsOneOfATask: a worker and a relay read the same task in two ways.
+func quarantineKeepsOneOfATask(w *world) {
+	q := tasks.Quarantined{Source: "asynq", Queue: "default", TaskID: "x", Reason: "no JSON"}
+	w.must(w.Quarantine(w.ctx, q, []byte("payload")))
+	w.must(w.Quarantine(w.ctx, q, []byte("message with payload")))
+	q.TaskID = "large"
+	w.must(w.Quarantine(w.ctx, q, make([]byte, 2<<20)))
+	kept, open, err := w.InQuarantine(w.ctx, false, 10)
+	w.must(err)
+	if open != 2 || kept[0].Size >= 1<<20 || !strings.Contains(kept[0].Reason, "2097152 bytes") {
+		w.t.Errorf("%d open: %+v", open, kept)
+	}
+	for range 3 {
+		kept, err := w.QuarantineMany(w.ctx, []tasks.Quarantined{{Source: "asynq", TaskID: "more"}}, [][]byte{nil}, 2)
+		w.must(err)
+		if kept != 0 {
+			w.t.Error("kept without room")
+		}
+	}
+	if n, last, err := w.Dropped(w.ctx); err != nil || n != 3 || last.IsZero() {
+		w.t.Errorf("%d dropped, the last at %v, %v", n, last, err)
 	}
 }
 

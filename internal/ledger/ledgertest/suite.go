@@ -70,6 +70,7 @@ func Run(t *testing.T, open Opener) {
 		{"an interview of another user is refused", interviewOwner},
 		{"pauses and audit entries are kept", pausesAndAudit},
 		{"what cannot be read is kept once, with its bytes, until somebody settles it", quarantine},
+		{"a task is in quarantine once whatever is read of it, and a large one with its beginning", quarantineKeepsOneOfATask},
 		{"what one source may leave in quarantine is bounded, and what is open there stays", quarantineIsBounded},
 		{"an erasure takes what is in quarantine and may name the user", erasedFromQuarantine},
 		{"what came over the bridge is added up", bridgeCounts},
