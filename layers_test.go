@@ -20,14 +20,14 @@ var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
 	"internal/cli":    {"internal/app", "internal/bench", "internal/chaos", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
-	"internal/app":    {"internal/config", "internal/api", "dashboard", "mq", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/platform", "internal/rubric", "internal/redisconn", "internal/engine", "internal/service", "internal/view", "internal/evaluation", "samples", "tasks"},
+	"internal/app":    {"internal/config", "internal/api", "dashboard", "mq", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/platform", "internal/rubric", "internal/redisconn", "internal/engine", "internal/httpserve", "internal/service", "internal/view", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/api", "client", "mq", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"internal/chaos":  {"client", "worker", "internal/sandbox", "internal/evaluation", "tasks"},
 	"server":          {"internal/app", "internal/config", "worker", "tasks"},
 	"internal/config": {"internal/mysqlurl", "internal/zone", "internal/redisconn", "tasks"},
 	// edges
 	"internal/api": {"client", "worker", "internal/view", "internal/evaluation", "internal/redisconn", "tasks"},
-	"dashboard":    {"client", "worker", "internal/evaluation", "internal/redisconn", "tasks"},
+	"dashboard":    {"client", "worker", "internal/evaluation", "internal/httpserve", "internal/redisconn", "tasks"},
 	"mq":           {"client", "worker", "internal/fault", "internal/redisconn", "tasks"},
 	// queue
 	"client":          {"internal/ledger", "internal/ledger/migration", "internal/ledger/mysql", "internal/ledger/postgres", "internal/redisconn", "internal/view", "internal/evaluation", "tasks"},
@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"internal/rubric":           {"internal/evaluation", "tasks"},
 	"internal/redisconn":        {"internal/tlsfiles", "tasks"},
 	"internal/engine":           {"tasks"},
+	"internal/httpserve":        {},
 	"internal/service":          {"tasks"},
 	"internal/view":             {"internal/evaluation", "tasks"},
 	"internal/sandbox":          {},

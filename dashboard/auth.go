@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"evalq/internal/httpserve"
 )
 
 // Auth knows who may come in. It accepts a session of the sign-in page, a
@@ -60,9 +62,9 @@ func NewAuth(users []User) (*Auth, error) {
 func (a *Auth) Open() bool { return len(a.users.list) == 0 && a.identify == nil }
 
 // Protect lets to next only who may do what they ask; next finds them with
-// IdentityOf. Problem answers everybody else, with 401, 403 or 429; the headers
-// WWW-Authenticate and Retry-After are set by then, and detail is meant for the
-// caller.
+// IdentityOf. Problem answers everybody else, with 401, 403 or 429, and with 503
+// while too many answers are being made; the headers WWW-Authenticate and
+// Retry-After are set by then, and detail is meant for the caller.
 func (a *Auth) Protect(next http.Handler, problem func(w http.ResponseWriter, r *http.Request, status int, detail string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, no := a.admit(r)
@@ -74,7 +76,16 @@ func (a *Auth) Protect(next http.Handler, problem func(w http.ResponseWriter, r 
 			problem(w, r, no.status, no.detail)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, who)))
+		r = withIdentity(r, who)
+		if !a.Open() {
+			httpserve.SignedIn(r.Context(), who.operator)
+		}
+		if err := httpserve.Hold(r); err != nil {
+			w.Header().Set("Retry-After", "5")
+			problem(w, r, http.StatusServiceUnavailable, httpserve.ErrBusy.Error())
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -63,6 +63,17 @@ type Erasure struct {
 
 type removedAnswer struct{ Body tasks.Removed }
 
+// Connections counts the HTTP connections of a process.
+type Connections struct {
+	Open    int   `json:"open" doc:"Connections at this moment."`
+	Limit   int   `json:"limit" doc:"How many there may be."`
+	Refused int64 `json:"refused" doc:"Connections and requests for which there was no room."`
+	Evicted int64 `json:"evicted" doc:"Connections that waited for their client and were closed to make room for others."`
+	Slow    int64 `json:"slow" doc:"Connections closed because their client did not read the answer in time."`
+}
+
+type connectionsAnswer struct{ Body Connections }
+
 func (a *API) routeAdmin() {
 	if a.cfg.House == nil {
 		return
@@ -82,6 +93,15 @@ func (a *API) routeAdmin() {
 		body:    Erasure{},
 		success: map[int]string{http.StatusOK: "What was removed, or would be."}, errors: []int{400, 413, 415, 422, 503},
 	}, a.erase)
+	if a.cfg.Connections != nil {
+		route(a, endpoint{
+			id: "connections", method: http.MethodGet, path: adminPath + "connections", tag: tagAdmin,
+			summary: "Count the connections of this process", text: "What is open now, and what was closed or refused since the process started.",
+			success: map[int]string{http.StatusOK: "The counts."},
+		}, func(context.Context, *struct{}) (*connectionsAnswer, error) {
+			return &connectionsAnswer{a.cfg.Connections()}, nil
+		})
+	}
 	a.routeBackfill()
 	a.routeQuarantine()
 	backup := endpoint{

@@ -70,6 +70,9 @@ type Config struct {
 	// Original reads results for the platform's own addresses. Defaults to none:
 	// those addresses are not there.
 	Original Original
+	// Connections counts the server's connections, for GET /v1/admin/connections.
+	// Defaults to none: that address is not there.
+	Connections func() Connections
 	// MaxWait bounds ?wait=; longer waits are cut to it. Defaults to 60 s.
 	MaxWait time.Duration
 	// Build is the program's version, shown in the OpenAPI document. Defaults

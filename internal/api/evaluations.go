@@ -129,7 +129,6 @@ func (a *API) get(ctx context.Context, q *jobQuery) (*jobBody, error) {
 	}
 	var j tasks.Job
 	if wait > 0 {
-		a.allow(ctx, wait)
 		j, err = a.ledger.Wait(ctx, q.ID, wait)
 	} else {
 		j, err = a.ledger.Get(ctx, q.ID)
@@ -151,14 +150,6 @@ func (a *API) wait(text string) (time.Duration, error) {
 		return 0, badFields(FieldError{"query.wait", "wait: must be a duration such as 30s"})
 	}
 	return min(d, a.cfg.MaxWait), nil
-}
-
-// allow moves the connection's write deadline behind the wait. Without one, or
-// under a writer that has none, there is nothing to move.
-func (a *API) allow(ctx context.Context, wait time.Duration) {
-	if w, ok := ctx.Value(keyWriter).(http.ResponseWriter); ok {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + 10*time.Second))
-	}
 }
 
 func (a *API) find(ctx context.Context, q *findQuery) (*jobBody, error) {

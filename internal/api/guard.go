@@ -16,7 +16,6 @@ type contextKey int
 const (
 	keyRequestID contextKey = iota
 	keyRequest
-	keyWriter
 )
 
 // instance names a request in problem documents and in the log.

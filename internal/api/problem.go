@@ -166,8 +166,8 @@ func inBody(err error) error {
 }
 
 // Refuse answers a request that the caller's credentials do not allow, or not
-// yet. Status is 401, 403 or 429, in which case the caller of Refuse has set
-// Retry-After; detail says what to do and quotes no credential.
+// yet. Status is 401 or 403, or 429 or 503, in which case the caller of Refuse has
+// set Retry-After; detail says what to do and quotes no credential.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="evalq"`)

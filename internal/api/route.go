@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,17 +60,20 @@ const (
 	tagHealth      = "health"
 )
 
-// writeJSON encodes before it writes, so that a value that cannot be encoded
-// is an error and a caller that is gone is none.
+// writeJSON returns an error for a value that cannot be encoded, of which it
+// writes nothing, and none for a caller that is gone.
 func writeJSON(w io.Writer, v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+	enc := json.NewEncoder(lossyWriter{w}) // it writes once, when all is encoded
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return err
-	}
-	_, _ = w.Write(b.Bytes())
-	return nil
+	return enc.Encode(v)
+}
+
+// lossyWriter reports no error of the writer below.
+type lossyWriter struct{ io.Writer }
+
+func (w lossyWriter) Write(p []byte) (int, error) {
+	_, _ = w.Writer.Write(p)
+	return len(p), nil
 }
 
 // endpoint describes one operation to the document.
@@ -176,8 +178,8 @@ func shareSchemas(op *huma.Operation, e endpoint) {
 
 // passRequest hands the plain request to handlers that read bodies.
 func passRequest(ctx huma.Context, next func(huma.Context)) {
-	r, w := humago.Unwrap(ctx)
-	next(huma.WithValue(huma.WithValue(ctx, keyRequest, r), keyWriter, w))
+	r, _ := humago.Unwrap(ctx)
+	next(huma.WithValue(ctx, keyRequest, r))
 }
 
 func request(ctx context.Context) *http.Request { return ctx.Value(keyRequest).(*http.Request) }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"evalq/internal/api"
 	"evalq/internal/config"
 	"evalq/internal/evaluation"
+	"evalq/internal/httpserve"
 	"evalq/internal/ledger"
 	"evalq/internal/platform"
 	"evalq/internal/relay"
@@ -87,7 +87,7 @@ type App struct {
 	board    *dashboard.Handler
 	messages *messages
 	listener net.Listener
-	handler  http.Handler
+	http     *httpserve.Server
 	stopping context.Context // ends when the HTTP server is to stop
 	stop     context.CancelFunc
 }
@@ -196,14 +196,18 @@ func (a *App) openHTTP(x Extras) (err error) {
 			ledger: a.ledger.house, sweeper: relay.NewSweeper(a.ledger.Ledger, a.engine.client, tasks.Namespace(a.cfg.Namespace)),
 			filler: &filler{a.ledger.Ledger, a.mirror, a.log}, aside: a.bridged(), log: a.log,
 		},
-		Checks:   a.checks(),
-		Original: a.original(),
+		Checks:      a.checks(),
+		Original:    a.original(),
+		Connections: func() api.Connections { return api.Connections(a.http.Stats()) },
 	})
 	if err != nil {
 		return err
 	}
-	a.handler = mount(a.cfg, rest, a.board)
-	return nil
+	a.http, err = httpserve.New(mount(a.cfg, rest, a.board), &httpserve.Config{
+		Connections: a.cfg.MaxConnections, PerAddress: a.cfg.ConnectionsPerAddress,
+		Probes: probes, Busy: busy, Logger: a.log,
+	})
+	return err
 }
 
 // checks are what readiness depends on beside the ledger.
@@ -291,27 +295,17 @@ func (a *App) Close() error {
 const requestGrace = 15 * time.Second
 
 func (a *App) serveHTTP(ctx context.Context) error {
-	srv := &http.Server{
-		Handler:           a.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(a.listener) }()
+	go func() { failed <- a.http.Serve(a.listener) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("app: serve: %w", err)
+		return fmt.Errorf("app: %w", err)
 	case <-ctx.Done():
 	}
 	a.stop()
 	grace, cancel := context.WithTimeout(context.Background(), requestGrace)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
-		_ = srv.Close()
-	}
+	a.http.Shutdown(grace)
 	<-failed
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"evalq/internal/api"
 	"evalq/internal/config"
 	"evalq/internal/evaluation"
+	"evalq/internal/httpserve"
 	"evalq/internal/ledger"
 	"evalq/tasks"
 )
@@ -49,7 +51,7 @@ func users(cfg config.Config) []dashboard.User {
 // API, are nobody's secret.
 func mount(cfg config.Config, rest *api.API, board *dashboard.Handler) http.Handler {
 	mux := http.NewServeMux()
-	open := []string{"/healthz", "/readyz"}
+	open := slices.Clone(probes)
 	if cfg.Runs(config.RoleAPI) {
 		guarded := board.Auth().Protect(rest, api.Refuse)
 		mux.Handle("/v1", guarded)
@@ -69,6 +71,14 @@ func mount(cfg config.Config, rest *api.API, board *dashboard.Handler) http.Hand
 		mux.Handle("/", board)
 	}
 	return mux
+}
+
+// probes are the addresses that are answered also when there is room for nothing
+// else.
+var probes = []string{"/healthz", "/readyz"}
+
+func busy(w http.ResponseWriter, r *http.Request) {
+	api.Refuse(w, r, http.StatusServiceUnavailable, httpserve.ErrBusy.Error())
 }
 
 // caller names who sent a request, for a job's events.

@@ -36,6 +36,14 @@ type Config struct {
 	// else none.
 	Listen string `env:"LISTEN" flag:"listen" shown:"127.0.0.1:8080 with the role api or dashboard, else none" help:"address of the API, the dashboard and the health checks; beyond loopback it needs an operator token"`
 
+	// MaxConnections is how many HTTP connections are open at once. 0 is half of the
+	// process's limit of open files, from 16 to 4,096. Defaults to 0.
+	MaxConnections int `env:"MAX_CONNECTIONS" envDefault:"0" flag:"max-connections" help:"HTTP connections that are open at once; 0 is half of the limit of open files, 4096 at most"`
+
+	// ConnectionsPerAddress is how many connections of one address, not signed in,
+	// may wait for their client. 0 is a quarter of MaxConnections. Defaults to 0.
+	ConnectionsPerAddress int `env:"CONNECTIONS_PER_ADDRESS" envDefault:"0" flag:"connections-per-address" help:"HTTP connections of one address beyond loopback, not signed in, that may wait for their client; 0 is a quarter of all"`
+
 	// DataDir is the folder of the ledger and of a managed engine, absolute
 	// after Load. Defaults to $XDG_DATA_HOME/evalq, else ~/.local/share/evalq.
 	DataDir string `env:"DATA_DIR" flag:"data-dir" shown:"$XDG_DATA_HOME/evalq, else ~/.local/share/evalq" help:"folder of the ledger; one process at a time"`

@@ -69,6 +69,7 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 		"EVALQ_ROLES=api, worker,relay,dashboard,bridge", "EVALQ_BRIDGE_REDIS_URL=redis://old", "EVALQ_BRIDGE_PREFIX=interview:messages:, message_queue:",
 		"EVALQ_BRIDGE_SHADOW=true", "EVALQ_LOG_LEVEL=warn", "EVALQ_LOG_FORMAT=json",
 		"EVALQ_PLATFORM_DB=mysql://eva:pw@db/platform", "EVALQ_PLATFORM_ENDPOINTS=true",
+		"EVALQ_MAX_CONNECTIONS=500", "EVALQ_CONNECTIONS_PER_ADDRESS=20",
 	}, nil, "")
 	want := &Config{
 		Listen: ":9", DataDir: "/data", Engine: EngineManaged, ManagedBinary: "/bin/valkey-server",
@@ -77,6 +78,7 @@ func TestLoadReadsEverySettingFromItsVariable(t *testing.T) {
 		Roles: []string{"api", "worker", "relay", "dashboard", "bridge"}, BridgeRedisURL: "redis://old",
 		BridgePrefixes: []string{"interview:messages:", "message_queue:"}, BridgeShadow: true, LogLevel: slog.LevelWarn, LogFormat: "json",
 		PlatformDB: "mysql://eva:pw@db/platform", PlatformEndpoints: true,
+		MaxConnections: 500, ConnectionsPerAddress: 20,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)

@@ -19,6 +19,8 @@ import (
 const (
 	maxConcurrency = 10_000
 	maxWindow      = 1_000_000
+	minConnections = 16
+	maxConnections = 1_000_000
 	modelCall      = 2 * time.Minute // the limit of one call to a model
 	day            = 24 * time.Hour
 	minToken       = 8
@@ -247,6 +249,12 @@ func (c *Config) validateNumbers() error {
 	}
 	if c.Window < 0 || c.Window > maxWindow {
 		errs = append(errs, problem("Window", c.Window, "it must be from 1 to %d, or 0 for the engine's own", maxWindow))
+	}
+	if c.MaxConnections != 0 && (c.MaxConnections < minConnections || c.MaxConnections > maxConnections) {
+		errs = append(errs, problem("MaxConnections", c.MaxConnections, "it must be from %d to %d, or 0 for half of the limit of open files", minConnections, maxConnections))
+	}
+	if c.ConnectionsPerAddress < 0 || c.ConnectionsPerAddress > maxConnections {
+		errs = append(errs, problem("ConnectionsPerAddress", c.ConnectionsPerAddress, "it must be from 1 to %d, or 0 for a quarter of all", maxConnections))
 	}
 	return errors.Join(errs...)
 }

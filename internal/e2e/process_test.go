@@ -83,6 +83,13 @@ func (o *output) String() string {
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
 	p := launch(t, args...)
+	p.answers()
+	return p
+}
+
+// answers waits until the process is ready.
+func (p *process) answers() {
+	p.t.Helper()
 	p.url = strings.TrimSuffix(strings.Fields(p.awaitLine("health "))[1], "/readyz")
 	p.await("answers", func() bool {
 		resp, err := http.Get(p.url + "/readyz")
@@ -92,14 +99,17 @@ func start(t *testing.T, args ...string) *process {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	return p
 }
 
 // launch runs the binary. The environment has nothing of the caller's settings in
 // it.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	return launchCommand(t, exec.Command(binary, args...))
+}
+
+func launchCommand(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	cmd.Dir = t.TempDir()
 	p := &process{t: t, cmd: cmd, out: &output{lines: make(chan string, 10_000)}, done: make(chan error, 1)}
