@@ -130,7 +130,8 @@ func (c *Client) ledger(doing string) (side, error) {
 
 // Submit asks for an evaluation and returns its job, new or existing. A dead
 // job is revived; an interview that has changed since it was evaluated starts
-// the next revision.
+// the next revision. Of a job that is under way the earlier time and the more
+// urgent queue win, and Job.Changed names what this submission brought forward.
 //
 // Errors: *tasks.InvalidError for bad input, and for a kind that the ledger does not
 // know unless [NewKind] is given; tasks.ErrUnavailable when nothing

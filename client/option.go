@@ -9,11 +9,12 @@ import (
 // Option adds a wish to a submission.
 type Option func(*tasks.Request)
 
-// WithPriority chooses the queue. Without it, it is tasks.Default. Submitting an
-// existing job again does not move it.
+// WithPriority chooses the queue. Without it, it is tasks.Default. A job that is
+// under way moves to a more urgent queue, never to a less urgent one.
 func WithPriority(p tasks.Priority) Option { return func(r *tasks.Request) { r.Priority = p } }
 
-// At sets the earliest time to run.
+// At sets the earliest time to run. A job that waits for a later time is brought
+// forward, also by a submission without At, which means now; none is put off.
 func At(t time.Time) Option { return func(r *tasks.Request) { r.RunAt = t } }
 
 // NewKind says that the kind is new. Without it, a kind for which no worker has had

@@ -75,10 +75,13 @@ func (q *queue) submit(ctx context.Context, r tasks.Request) (tasks.Job, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	if err := q.enqueue(ctx, r, payload); err != nil {
+	changed, err := q.enqueue(ctx, r, payload)
+	if err != nil {
 		return tasks.Job{}, fmt.Errorf("client: submit: %w", err)
 	}
-	return promised(r), nil
+	job := promised(r)
+	job.Changed = changed
+	return job, nil
 }
 
 // promised is what is known of a job that no ledger has seen yet.
@@ -91,7 +94,8 @@ func promised(r tasks.Request) tasks.Job {
 	return j
 }
 
-func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) error {
+// enqueue answers what it has brought forward of a task that was there.
+func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) (changed []string, err error) {
 	id := taskID(r.Payload, payload)
 	options := []asynq.Option{
 		asynq.TaskID(id), asynq.Queue(q.namespace.Queue(r.Priority)),
@@ -106,17 +110,20 @@ func (q *queue) enqueue(ctx context.Context, r tasks.Request, payload []byte) er
 	for range 3 {
 		_, err := q.tasks.EnqueueContext(ctx, task, options...)
 		if err == nil {
-			return nil
+			return nil, nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
-			return unreachable(err)
+			return nil, unreachable(err)
 		}
 		waits, err := q.clear(ctx, q.namespace.Queue(r.Priority), id)
-		if waits || err != nil {
-			return err
+		if err != nil {
+			return nil, err
+		}
+		if waits {
+			return q.bringForward(ctx, q.namespace.Queue(r.Priority), id, r.RunAt)
 		}
 	}
-	return fmt.Errorf("the task %q is in the way in queue %q: %w", id, r.Priority, tasks.ErrConflict)
+	return nil, fmt.Errorf("the task %q is in the way in queue %q: %w", id, r.Priority, tasks.ErrConflict)
 }
 
 // dropRemnant removes what holds an id without being a task: a result that was
@@ -130,6 +137,31 @@ redis.call("LREM", KEYS[2], 0, ARGV[1])
 redis.call("LREM", KEYS[3], 0, ARGV[1])
 redis.call("ZREM", KEYS[4], ARGV[1])
 return 1`)
+
+// earlier gives a task that is scheduled an earlier time.
+var earlier = redis.NewScript(`
+local at = redis.call("ZSCORE", KEYS[1], ARGV[1])
+if not at or tonumber(at) <= tonumber(ARGV[2]) then
+	return 0
+end
+redis.call("ZADD", KEYS[1], ARGV[2], ARGV[1])
+return 1`)
+
+// bringForward has a task that waits for its time run at an earlier one. Asynq keeps
+// whole seconds; a zero time is now.
+func (q *queue) bringForward(ctx context.Context, name, id string, at time.Time) (changed []string, err error) {
+	if now := time.Now(); at.Before(now) {
+		at = now
+	}
+	moved, err := earlier.Run(ctx, q.redis, []string{"asynq:{" + name + "}:scheduled"}, id, at.Unix()).Bool()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	if moved {
+		changed = []string{tasks.ChangedRunAt}
+	}
+	return changed, nil
+}
 
 // clear looks at the task that holds the id. One that will still be worked on
 // stands for the new one too; a leftover is removed.

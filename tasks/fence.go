@@ -80,12 +80,15 @@ type Trouble struct {
 	Cancelled bool
 	// Retried is Asynq's own count of retries at this delivery.
 	Retried int
+	// Queue is the one that the task is in; empty when that is not known. It is not
+	// the job's when the job was brought forward meanwhile.
+	Queue Priority
 }
 
 // Verdict is what the ledger decided about a Trouble.
 type Verdict struct {
 	State State         // the state that the job is in now
-	Delay time.Duration // until the next attempt, when State is Retrying
+	Delay time.Duration // until the next attempt, when State is Retrying, or Accepted after a failure
 	// Charged says whether the attempt cost one of the budget.
 	Charged bool
 }

@@ -50,9 +50,18 @@ type Job struct {
 	InputHash string `json:"input_hash,omitempty"`
 	// Data is what a Custom payload carried.
 	Data json.RawMessage `json:"data,omitempty"`
+	// Changed names what a submission has brought forward of a job that was there:
+	// ChangedRunAt, ChangedPriority. Only the answer to that submission has it.
+	Changed []string `json:"changed,omitempty"`
 	// Result is the stored result; only calls that fetch one job fill it.
 	Result json.RawMessage `json:"result,omitempty"`
 }
+
+// What a submission may bring forward of a job that is under way.
+const (
+	ChangedRunAt    = "run_at"
+	ChangedPriority = "priority"
+)
 
 // Payload gives back what was asked for.
 func (j Job) Payload() Payload { return NewPayload(j.Kind, j.UserID, j.ReportID, j.Data) }

@@ -180,10 +180,11 @@ func ParseID(field string, raw []byte) (int64, error) {
 // Request is a payload with the wishes that go with it.
 type Request struct {
 	Payload Payload
-	// Priority is the queue. Empty means Default. Submitting an existing job
-	// again does not change its queue.
+	// Priority is the queue. Empty means Default. A job that is under way moves to
+	// it if it is more urgent, and never to a less urgent one.
 	Priority Priority
-	// RunAt is the earliest time to run. Zero means now.
+	// RunAt is the earliest time to run. Zero means now. A job that waits for a
+	// later time is brought forward to it, and never put off.
 	RunAt time.Time
 	// Anew asks that a cancelled job be taken up again; without it a cancelled
 	// job stays cancelled.

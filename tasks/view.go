@@ -88,6 +88,6 @@ type AuditEntry struct {
 // Accepting is the answer to one of many requests.
 type Accepting struct {
 	Job     Job
-	Created bool // false when the job existed already and was left as it is
+	Created bool // false when the job existed already; Job.Changed says what was brought forward
 	Err     error
 }

@@ -20,6 +20,7 @@ type attempt struct {
 	job     tasks.Job
 	policy  tasks.Policy
 	retried int
+	queue   tasks.Priority // that the task is in
 	cancel  context.CancelCauseFunc
 	idle    *time.Timer
 
@@ -29,11 +30,11 @@ type attempt struct {
 
 // attempt runs the handler and brings its end into the ledger; what it returns
 // tells Asynq the same.
-func (s *Server) attempt(claim tasks.Claim, retried int) error {
+func (s *Server) attempt(claim tasks.Claim, queue tasks.Priority, retried int) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	a := &attempt{
-		s: s, job: claim.Job, policy: claim.Policy, retried: retried, cancel: cancel,
+		s: s, job: claim.Job, policy: claim.Policy, retried: retried, queue: queue, cancel: cancel,
 		fence: tasks.Fence{Job: claim.Job.ID, Attempt: claim.Job.Attempt, Worker: s.id},
 	}
 	s.mu.Lock()
@@ -139,7 +140,7 @@ func (a *attempt) complete(fin tasks.Finish) error {
 		a.refused(err)
 		return nil
 	}
-	return a.fail(tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassStorage, Message: "the result could not be stored: " + clip(err.Error())}, Retried: a.retried})
+	return a.fail(tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassStorage, Message: "the result could not be stored: " + clip(err.Error())}, Retried: a.retried, Queue: a.queue})
 }
 
 // refused notes a zombie's write. The newer attempt owns the job.
@@ -150,7 +151,7 @@ func (a *attempt) refused(err error) {
 // trouble translates a handler's error. When our own limit or the end of the
 // worker stopped the handler, that is the reason, whatever it returned.
 func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
-	t := tasks.Trouble{Retried: a.retried}
+	t := tasks.Trouble{Retried: a.retried, Queue: a.queue}
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, tasks.ErrCancelled), errors.Is(err, tasks.ErrCancelled):
@@ -241,6 +242,10 @@ func (a *attempt) fail(t tasks.Trouble) error {
 		a.s.cfg.Logger.Info("an attempt failed", "job", a.job.Ref(), "class", t.Class, "charged", v.Charged, "retry_in", v.Delay)
 		return &again{delay: v.Delay, charged: v.Charged, text: text}
 	case tasks.Accepted:
+		if v.Delay > 0 {
+			a.s.cfg.Logger.Info("an attempt failed", "job", a.job.Ref(), "class", t.Class, "charged", v.Charged, "retry_in", v.Delay)
+			return nil
+		}
 		a.s.cfg.Logger.Info("a job was handed back; its finished steps are kept", "job", a.job.Ref())
 	case tasks.Dead:
 		a.s.cfg.Logger.Warn("a job is dead", "job", a.job.Ref(), "class", t.Class)

@@ -85,7 +85,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	}
 	switch claim.Outcome {
 	case tasks.Mine:
-		return s.attempt(claim, retried)
+		return s.attempt(claim, s.queueOf(ctx), retried)
 	case tasks.Buried, tasks.Doubtful:
 		return &archive{lastWords(claim.Job)}
 	case tasks.Locked:
@@ -105,6 +105,14 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		return s.adopt(ctx, t)
 	}
 	return nil
+}
+
+// queueOf is the queue that a task is in, as the ledger calls it; empty for one of
+// another name.
+func (s *Server) queueOf(ctx context.Context) tasks.Priority {
+	queue, _ := asynq.GetQueueName(ctx)
+	p, _ := s.cfg.Namespace.Priority(queue)
+	return p
 }
 
 // begin asks the ledger until it answers, when the answer was lost: an attempt

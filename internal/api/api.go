@@ -29,7 +29,7 @@ import (
 // status 500 and logged.
 type Ledger interface {
 	// Accept commits before it returns. Created is false when the job existed
-	// and was left as it is.
+	// and was not revived.
 	Accept(ctx context.Context, r tasks.Request, who string) (job tasks.Job, created bool, err error)
 	// AcceptMany answers each request, in their order.
 	AcceptMany(ctx context.Context, rs []tasks.Request, who string) []tasks.Accepting

@@ -22,7 +22,7 @@ type Batch struct {
 // BatchResult answers one request of a batch.
 type BatchResult struct {
 	Job     *Job     `json:"job,omitempty" doc:"The job, unless there is an error."`
-	Created *bool    `json:"created,omitempty" nullable:"false" doc:"False when it existed and was left as it is. Absent when there is an error."`
+	Created *bool    `json:"created,omitempty" nullable:"false" doc:"False when it existed; changed of the job names what was brought forward. Absent when there is an error."`
 	Error   *Problem `json:"error,omitempty" doc:"Why this one was not accepted."`
 }
 

@@ -59,12 +59,13 @@ func (a *API) routeEvaluations() {
 	route(a, endpoint{
 		id: "submit", method: http.MethodPost, path: evaluationsPath, tag: tagEvaluations,
 		summary: "Submit an evaluation",
-		text: "Answers after the ledger has committed. What exists already is returned as it is; a dead job is revived; " +
-			"an interview that has changed since starts the next revision. Safe to repeat.",
+		text: "Answers after the ledger has committed. What exists already is returned; a dead job is revived; " +
+			"an interview that has changed since starts the next revision. Of a job that is under way the earlier time and the more urgent queue win, " +
+			"and changed names what was brought forward: run_at, priority. Safe to repeat.",
 		body: Submission{}, usual: http.StatusAccepted,
 		success: map[int]string{
 			http.StatusAccepted: "Accepted: a new job, the next revision, or a revived one.",
-			http.StatusOK:       "It exists already and was left as it is.",
+			http.StatusOK:       "It exists already; changed names what was brought forward.",
 		},
 		errors: []int{400, 413, 415, 422, 503},
 	}, a.submit)

@@ -18,8 +18,8 @@ type Submission struct {
 	Kind     string          `json:"kind" doc:"What to do: evaluation_report, topic_evaluation, or a kind that the platform brings." example:"evaluation_report"`
 	UserID   int64           `json:"user_id" minimum:"1" doc:"Whose interview, 1 to 9223372036854775807." example:"7"`
 	ReportID int64           `json:"report_id" minimum:"1" doc:"Which interview, 1 to 9223372036854775807." example:"42"`
-	Priority string          `json:"priority,omitempty" enum:"critical,default,low" doc:"The queue. Submitting an existing job again does not change it."`
-	RunAt    string          `json:"run_at,omitempty" format:"date-time" doc:"The earliest time to run. Left out, it is now."`
+	Priority string          `json:"priority,omitempty" enum:"critical,default,low" doc:"The queue; default when left out. A job that is under way moves to a more urgent one, never to a less urgent one."`
+	RunAt    string          `json:"run_at,omitempty" format:"date-time" doc:"The earliest time to run. Left out, it is now. A job that waits for a later time is brought forward, and none is put off."`
 	Anew     bool            `json:"anew,omitempty" doc:"Take a cancelled job up again; without it, a cancelled job stays so."`
 	Passive  bool            `json:"passive,omitempty" doc:"Leave a dead job as it is; without it, submitting revives one with a fresh budget."`
 	NewKind  bool            `json:"new_kind,omitempty" doc:"The kind is new: accept it although no worker has had a handler for it in the last 30 days. Its jobs wait for the first that has. Without it, such a kind is refused as a mistake."`

@@ -90,6 +90,8 @@ func count(n int, thing string) string {
 // note is the one thing worth knowing about a job besides its state.
 func note(j tasks.Job) string {
 	switch {
+	case len(j.Changed) > 0:
+		return "brought forward: " + strings.Join(j.Changed, ", ")
 	case j.State == tasks.Held:
 		return string(j.Hold)
 	case j.State == tasks.Skipped:

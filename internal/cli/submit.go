@@ -29,8 +29,10 @@ func (p *program) submit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit KIND --user ID --report ID | submit --file FILE",
 		Short: "Ask for evaluations",
-		Long: "Asks for an evaluation and prints its job. What exists already is printed as it is; a dead job is revived;\n" +
-			"an interview that has changed since starts the next revision. It is safe to repeat.\n\n" +
+		Long: "Asks for an evaluation and prints its job. What exists already is printed; a dead job is revived; an interview\n" +
+			"that has changed since starts the next revision. It is safe to repeat.\n\n" +
+			"Of a job that is under way the earlier time and the more urgent queue win: a submission without --at means now,\n" +
+			"and one without --priority means default. The answer says what was brought forward.\n\n" +
 			"KIND is evaluation_report, topic_evaluation, or a kind that the platform's workers have a handler for. With\n" +
 			"--new-kind it is accepted before the first of them runs, and waits for it.\n\n" +
 			"--file reads many, one JSON object a line, - is standard input:\n" +

@@ -15,14 +15,16 @@ import (
 const acceptChunk = 100
 
 // Accept commits a request and returns its job. Created is false when the job
-// exists and was left as it is. By the natural key (kind, user, report):
+// exists and was not revived. By the natural key (kind, user, report):
 //
 //   - no job: the first revision;
-//   - dead: revived with a fresh budget, unless the request is passive;
+//   - dead: revived with a fresh budget, at the request's time and in its queue,
+//     unless the request is passive;
 //   - cancelled: left alone, unless the request asks for it anew;
 //   - succeeded, skipped or running on another content of the interview than
 //     the present one: the next revision. A custom kind's content is its data;
-//   - else the job that exists.
+//   - else the job that exists. While it is under way the earlier time and the
+//     more urgent queue win, and Job.Changed says what was brought forward.
 //
 // Bad input is a *tasks.InvalidError.
 func (l *Ledger) Accept(ctx context.Context, r tasks.Request, who string) (tasks.Job, bool, error) {
@@ -107,14 +109,9 @@ func (l *Ledger) resubmit(t *txn, j *job, r tasks.Request, hash, who string) (ne
 	case changed && (j.State == tasks.Succeeded || j.State == tasks.Skipped || j.State == tasks.Running || !j.Kind.Builtin()):
 		return true, false, nil
 	case j.State == tasks.Dead || j.State == tasks.Cancelled:
-		l.freshRun(j)
-		if err := l.deliverAgain(t, j, who, "submitted again"); err != nil {
-			return false, false, err
-		}
-		j.DueAt = l.dueFor(r)
-		return false, true, l.save(t, j)
+		return false, true, l.revive(t, j, r, who)
 	}
-	return false, false, nil
+	return false, false, l.bringForward(t, j, r, who)
 }
 
 func (l *Ledger) insert(t *txn, r tasks.Request, revision int, who string) (*job, error) {

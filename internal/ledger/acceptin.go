@@ -58,7 +58,7 @@ func (l *Ledger) AcceptIn(ctx context.Context, tx Tx, r tasks.Request, who strin
 		if err := l.checkPlace(t); err != nil {
 			return err
 		}
-		if j, created, err = l.acceptIn(t, r, who); err != nil || !created || l.dialect.notify == "" {
+		if j, created, err = l.acceptIn(t, r, who); err != nil || !created && len(j.Changed) == 0 || l.dialect.notify == "" {
 			return err
 		}
 		_, err = t.exec(l.dialect.notify)

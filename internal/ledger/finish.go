@@ -308,6 +308,13 @@ func (l *Ledger) retryOrDie(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, er
 		return tasks.Verdict{}, err
 	}
 	j.DueAt = now.Add(v.Delay)
+	if tr.Queue != "" && tr.Queue != j.Priority {
+		// It was brought forward while it ran, so its task is in the old queue.
+		v.State = tasks.Accepted
+		if err := l.deliverAgain(t, j, worker, "its queue has changed"); err != nil {
+			return tasks.Verdict{}, err
+		}
+	}
 	return v, l.save(t, j)
 }
 

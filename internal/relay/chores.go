@@ -31,15 +31,14 @@ func (r *Relay) chores(ctx context.Context) error {
 	return nil
 }
 
-// removeCancelled also removes the task of the delivery before: that of a dead
-// job, revived and cancelled before it was handed out again, is archived.
+// removeCancelled also removes the tasks of the deliveries before: that of a dead
+// job, revived and cancelled before it was handed out again, is archived, and that
+// of a job that was brought forward waits in another queue.
 func (r *Relay) removeCancelled(ctx context.Context, j tasks.Job) error {
-	for n := j.Delivery; n > 0 && n >= j.Delivery-1; n-- {
-		if err := r.remove(ctx, j.Priority, tasks.TaskID(j.ID, n)); err != nil {
-			return err
-		}
+	if err := r.remove(ctx, j.Priority, j.TaskID()); err != nil {
+		return err
 	}
-	return nil
+	return r.removeOld(ctx, j)
 }
 
 // enqueueDead differs from enqueue in two things: a task that is archived

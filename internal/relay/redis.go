@@ -30,11 +30,9 @@ const page = 500
 // run counts as delivered; a finished one of the same id means that the job
 // needs another delivery.
 func (r *Relay) enqueue(ctx context.Context, j tasks.Job) error {
-	if j.Delivery > 1 {
-		// What the delivery before left behind has no owner any more.
-		if err := r.remove(ctx, j.Priority, tasks.TaskID(j.ID, j.Delivery-1)); err != nil {
-			return err
-		}
+	// What the deliveries before left behind has no owner any more.
+	if err := r.removeOld(ctx, j); err != nil {
+		return err
 	}
 	body, err := json.Marshal(struct {
 		UserID   int64 `json:"user_id"`

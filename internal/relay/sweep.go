@@ -108,14 +108,13 @@ func (s *Sweeper) stop(ctx context.Context, user int64, who string) (running int
 }
 
 // drop takes the tasks of finished jobs out of Redis: that of the present
-// delivery and of the one before, which a revived job may have left.
+// delivery and those of the ones before, which a revived job may have left, or one
+// that was brought forward to another queue.
 func (s *Sweeper) drop(dry bool) func(context.Context, []tasks.Job) (int, error) {
 	return func(ctx context.Context, jobs []tasks.Job) (int, error) {
-		ids := map[tasks.Priority][]string{}
-		for _, j := range jobs {
-			for n := j.Delivery; n > 0 && n >= j.Delivery-1; n-- {
-				ids[j.Priority] = append(ids[j.Priority], tasks.TaskID(j.ID, n))
-			}
+		ids, err := s.traces(ctx, jobs)
+		if err != nil {
+			return 0, err
 		}
 		found := 0
 		for p, some := range ids {
