@@ -52,6 +52,38 @@ func TestARedisURLPutsATaskThatAWorkerCanTakeOver(t *testing.T) {
 	}
 }
 
+func TestATaskThatWaitsForItsTimeIsBroughtForward(t *testing.T) {
+	t.Parallel()
+	w := redisServer(t)
+	submit := func(opts ...client.Option) tasks.Job {
+		t.Helper()
+		j, err := w.Submit(t.Context(), wish, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	due := func() time.Time {
+		t.Helper()
+		info, err := w.asynq.GetTaskInfo("default", adopted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.NextProcessAt
+	}
+	tonight, tomorrow := time.Now().Add(12*time.Hour), time.Now().Add(24*time.Hour)
+	submit(client.At(tomorrow))
+	if j := submit(client.At(tonight)); !slices.Equal(j.Changed, []string{tasks.ChangedRunAt}) || due().Unix() != tonight.Unix() {
+		t.Errorf("due %s: %+v", due(), j)
+	}
+	if j := submit(client.At(tomorrow)); j.Changed != nil || due().Unix() != tonight.Unix() {
+		t.Errorf("put off to %s: %+v", due(), j)
+	}
+	if j := submit(); !slices.Equal(j.Changed, []string{tasks.ChangedRunAt}) || due().After(time.Now().Add(time.Second)) {
+		t.Errorf("due %s: %+v", due(), j)
+	}
+}
+
 func TestSubmittingAgainWhileTheTaskWaitsIsOneTask(t *testing.T) {
 	t.Parallel()
 	w := redisServer(t)

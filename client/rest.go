@@ -183,7 +183,7 @@ func (c *rest) list(ctx context.Context, f tasks.Filter) (page tasks.Page, err e
 	set("user_id", decimal(f.UserID))
 	set("report_id", decimal(f.ReportID))
 	set("class", string(f.Class))
-	set("limit", strconv.Itoa(min(f.Limit, 500)))
+	set("limit", strconv.Itoa(min(max(f.Limit, 0), 500)))
 	set("cursor", f.Cursor)
 	err = c.http.call(ctx, call{doing: "list", path: "/v1/evaluations", query: q, repeatable: true, into: &page})
 	return page, err

@@ -74,7 +74,7 @@ func TestSubmittingAndReadingAreTheSameOverEachURL(t *testing.T) {
 		const user, id = 9223372036854775807, 9007199254740993
 		p := tasks.EvaluationReport{UserID: user, ReportID: id}
 		job := must(w.Submit(ctx, p, client.WithPriority(tasks.Low)))(t)
-		again := must(w.Submit(ctx, p))(t)
+		again := must(w.Submit(ctx, p, client.WithPriority(tasks.Low)))(t)
 		got := must(w.Get(ctx, job.ID))(t)
 		found := must(w.Find(ctx, p.Kind(), user, id))(t)
 		for _, j := range []tasks.Job{again, got, found} {
@@ -86,7 +86,7 @@ func TestSubmittingAndReadingAreTheSameOverEachURL(t *testing.T) {
 			t.Errorf("%+v", job)
 		}
 		out := must(w.SubmitMany(ctx, []tasks.Request{
-			{Payload: p}, {Payload: tasks.TopicEvaluation{}}, {Payload: tasks.Custom{Name: "own", UserID: 1, ReportID: 2, Data: json.RawMessage(`{"n":12345678901234567890}`)}}, {},
+			{Payload: p, Priority: tasks.Low}, {Payload: tasks.TopicEvaluation{}}, {Payload: tasks.Custom{Name: "own", UserID: 1, ReportID: 2, Data: json.RawMessage(`{"n":12345678901234567890}`)}}, {},
 		}))(t)
 		var invalid *tasks.InvalidError
 		if len(out) != 4 || out[0].Job.ID != job.ID || out[0].Created || !errors.As(out[1].Err, &invalid) || !out[2].Created || !errors.As(out[3].Err, &invalid) {
@@ -154,6 +154,26 @@ func TestActingIsTheSameOverEachURL(t *testing.T) {
 		}
 		if want := []string{"accepted submitted", "cancelled no need", "accepted run by hand: after all"}; !slices.Equal(said, want) {
 			t.Errorf("%q, want %q", said, want)
+		}
+	})
+}
+
+func TestASecondSubmissionBringsTheJobForwardOverEachURL(t *testing.T) {
+	overEach(t, func(t *testing.T, w sideWorld) {
+		ctx := t.Context()
+		tomorrow := client.At(time.Now().Add(24 * time.Hour))
+		first := must(w.Submit(ctx, report(1), client.WithPriority(tasks.Low), tomorrow))(t)
+		again := must(w.Submit(ctx, report(1), client.WithPriority(tasks.Critical)))(t)
+		if again.ID != first.ID || again.Priority != tasks.Critical || !again.DueAt.IsZero() || !slices.Equal(again.Changed, []string{tasks.ChangedRunAt, tasks.ChangedPriority}) {
+			t.Errorf("%+v", again)
+		}
+		if got := must(w.Get(ctx, first.ID))(t); got.Priority != tasks.Critical || !got.DueAt.IsZero() || got.Changed != nil {
+			t.Errorf("%+v", got)
+		}
+		low := tasks.Request{Payload: report(2), Priority: tasks.Low}
+		out := must(w.SubmitMany(ctx, []tasks.Request{low, {Payload: report(2)}, {Payload: report(1), Priority: tasks.Low}}))(t)
+		if !out[0].Created || out[1].Created || !slices.Equal(out[1].Job.Changed, []string{tasks.ChangedPriority}) || out[2].Job.Changed != nil || out[2].Job.Priority != tasks.Critical {
+			t.Errorf("%+v", out)
 		}
 	})
 }

@@ -194,6 +194,32 @@ func TestOneTransactionSubmitsAKeyTwiceAndManyKeys(t *testing.T) {
 	})
 }
 
+func TestATransactionBringsAJobForward(t *testing.T) {
+	throughEach(t, levels, func(t *testing.T, s shop) {
+		first, err := s.Submit(s.ctx, report(1), client.WithPriority(tasks.Low), client.At(time.Now().Add(24*time.Hour)))
+		s.must(err)
+		tx := s.begin()
+		j, err := s.SubmitTx(s.ctx, tx, report(1), client.WithPriority(tasks.Critical))
+		s.must(err)
+		if j.ID != first.ID || len(j.Changed) != 2 || j.Priority != tasks.Critical || !j.DueAt.IsZero() {
+			t.Errorf("%+v", j)
+		}
+		if got := s.find(1); got.Priority != tasks.Low {
+			t.Errorf("others see it before the commit: %+v", got)
+		}
+		s.must(tx.commit())
+		if got := s.find(1); got.Priority != tasks.Critical || !got.DueAt.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		tx = s.begin()
+		if j, err = s.SubmitTx(s.ctx, tx, report(1), client.WithPriority(tasks.Low)); err != nil || j.Changed != nil {
+			t.Errorf("%+v, %v", j, err)
+		}
+		s.must(tx.commit())
+		s.finish(first.ID)
+	})
+}
+
 // finish brings a job of the server's to its end.
 func (s shop) finish(id string) {
 	s.t.Helper()

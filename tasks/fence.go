@@ -39,6 +39,7 @@ const (
 	Busy     Outcome = "busy"     // another attempt is alive: acknowledge; the ledger delivers again if need be
 	Locked   Outcome = "locked"   // another transaction has locked the job, nothing has changed: deliver it again later
 	Unknown  Outcome = "unknown"  // no such job here
+	Forged   Outcome = "forged"   // the ledger cannot have handed out this delivery, nothing has changed: set the task aside
 	Others   Outcome = "others"   // this worker does not handle the job's kind and others do: deliver it again soon
 )
 

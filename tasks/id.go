@@ -35,6 +35,10 @@ func ValidID(s string) bool { return jobIDPattern.MatchString(s) }
 // acknowledge.
 func TaskID(jobID string, delivery int) string { return jobID + "." + strconv.Itoa(delivery) }
 
+// MaxDelivery is the highest number of a delivery: a JSON number keeps every digit up
+// to it.
+const MaxDelivery = 1<<53 - 1
+
 // ParseTaskID is the inverse of TaskID.
 func ParseTaskID(s string) (jobID string, delivery int, err error) {
 	id, n, ok := strings.Cut(s, ".")

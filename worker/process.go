@@ -88,6 +88,8 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		return s.attempt(claim, s.queueOf(ctx), retried)
 	case tasks.Buried, tasks.Doubtful:
 		return &archive{lastWords(claim.Job)}
+	case tasks.Forged:
+		return s.setAside(ctx, t, "the ledger has not handed out a delivery of this number; the job goes on by its own task")
 	case tasks.Locked:
 		s.cfg.Logger.Info("a job is locked by another transaction; its task is delivered again", "task_id", taskID)
 		return &again{delay: lockedDelay, text: "another transaction has locked the job"}

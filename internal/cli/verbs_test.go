@@ -147,6 +147,18 @@ func TestRetryAndCancelActOnEachJobAndTellTheFirstFailure(t *testing.T) {
 	}
 }
 
+func TestSubmittingAgainTellsWhatWasBroughtForward(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	args := []string{"submit", "evaluation_report", "--user", "7", "--report", "42", "--at"}
+	j := w.run(t, append(args, far, "--priority", "low", "--json")...).want(t, 0).job(t)
+	w.run(t, append(args, "2000h", "--priority", "low")...).want(t, 0, "brought forward: run_at")
+	if again := w.run(t, append(args, "1000h", "--priority", "critical", "--json")...).want(t, 0, `"changed"`).job(t); again.ID != j.ID || again.Priority != tasks.Critical {
+		t.Errorf("%+v", again)
+	}
+	w.run(t, append(args, far)...).want(t, 0, "due ")
+}
+
 func TestRetryEvaluatesAnewWhatHasSucceeded(t *testing.T) {
 	t.Parallel()
 	w := start(t)

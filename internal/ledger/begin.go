@@ -68,6 +68,9 @@ func (l *Ledger) admit(t *txn, j *job, d tasks.Delivery) (tasks.Outcome, error) 
 	if d.Number < j.Delivery {
 		return tasks.Settled, nil
 	}
+	if d.Number > newestDelivery(j) {
+		return tasks.Forged, nil
+	}
 	// A number from the future means that the ledger is an older copy of the
 	// one that handed the task out.
 	j.Delivery = d.Number
@@ -164,7 +167,9 @@ func (l *Ledger) lose(t *txn, j *job) error {
 	if j.Deaths >= l.cfg.Policies(j.Kind).Deaths {
 		why := fmt.Sprintf("%d workers died with it", j.Deaths)
 		j.Error = &tasks.Failure{Class: tasks.ClassWorkerLost, Message: why}
-		j.Delivery++ // the old task may still be somewhere in Redis
+		if err := l.nextDelivery(t, j); err != nil { // the old task may still be somewhere in Redis
+			return err
+		}
 		return l.die(t, j, worker, why, -1)
 	}
 	if err := l.deliverAgain(t, j, worker, "worker lost"); err != nil {

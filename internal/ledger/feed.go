@@ -130,6 +130,11 @@ func (l *Ledger) handOut(t *txn, j *job, own *kindWindows, fed *Fed) error {
 		case tasks.HoldWorkersBusy:
 			return l.holdAt(t, j, hold, "relay", l.now().Add(busyLook))
 		}
+		if !countable(j) {
+			if err := l.nextDelivery(t, j); err != nil {
+				return err
+			}
+		}
 		return l.moveTo(t, j, tasks.Queued, "")
 	})
 	switch {

@@ -303,7 +303,7 @@ func (l *Ledger) retryOrDie(t *txn, j *job, tr tasks.Trouble) (tasks.Verdict, er
 	if v.State == tasks.Dead {
 		return v, l.die(t, j, worker, string(class), tr.Retried)
 	}
-	v.Delay = max(p.Backoff(failures, l.cfg.Jitter()), tr.After)
+	v.Delay = max(p.Backoff(failures, l.cfg.Jitter()), min(tr.After, p.TransientFor))
 	if err := l.move(t, j, tasks.Retrying, worker, string(class)); err != nil {
 		return tasks.Verdict{}, err
 	}

@@ -17,8 +17,11 @@ func (l *Ledger) bringForward(t *txn, j *job, r tasks.Request, who string) error
 	if j.State.Finished() {
 		return nil
 	}
+	if err := l.renumber(t, j, who); err != nil {
+		return err
+	}
 	var what []string
-	earlier, err := t.earlier(j, l.dueFor(r))
+	earlier, err := l.earlier(t, j, l.dueFor(r))
 	if err != nil {
 		return err
 	}
@@ -63,18 +66,30 @@ func (l *Ledger) requeue(t *txn, j *job, old tasks.Priority, who, why string) er
 
 // earlier reports whether j waits for a time that a caller has set and that is later
 // than due; a zero due is now.
-func (t *txn) earlier(j *job, due time.Time) (bool, error) {
+func (l *Ledger) earlier(t *txn, j *job, due time.Time) (bool, error) {
 	if j.State != tasks.Accepted || j.DueAt.IsZero() || !due.IsZero() && ms(due) >= ms(j.DueAt) {
 		return false, nil
 	}
 	// After an attempt of the present run the time is that of a pause.
-	run := 0
-	if j.Attempt > 0 {
-		if _, err := t.row([]any{&run}, `SELECT run FROM evalq_attempts WHERE job_id = ? AND number = ?`, j.ID, j.Attempt); err != nil {
-			return false, err
-		}
+	if j.Attempt == 0 {
+		return true, nil
 	}
-	return run != j.Run, nil
+	run, err := l.runOf(t, j)
+	return run != j.Run, err
+}
+
+// runOf is the run that the newest attempt of j was of. A caller's transaction may
+// have begun before the attempt, and would not see it.
+func (l *Ledger) runOf(t *txn, j *job) (run int, err error) {
+	const query = `SELECT run FROM evalq_attempts WHERE job_id = ? AND number = ?`
+	if !t.patient {
+		_, err = t.row([]any{&run}, query, j.ID, j.Attempt)
+		return run, err
+	}
+	if err := l.row(t.ctx, query, j.ID, j.Attempt).Scan(&run); err != nil && !isNoRows(err) {
+		return 0, readError("attempt", err)
+	}
+	return run, nil
 }
 
 func when(due time.Time) string {

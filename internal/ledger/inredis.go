@@ -70,11 +70,11 @@ func (l *Ledger) Redeliver(ctx context.Context, id string, delivery int, why str
 	return nil
 }
 
-// Unbegun names those of the jobs that wait for a worker to begin them at that
-// very delivery.
-func (l *Ledger) Unbegun(ctx context.Context, deliveries map[string]int) ([]string, error) {
+// Unbegun gives those of the jobs that wait for a worker to begin them at one of the
+// deliveries, with the delivery.
+func (l *Ledger) Unbegun(ctx context.Context, deliveries map[string][]int) (map[string]int, error) {
 	ids := slices.Sorted(maps.Keys(deliveries))
-	var out []string
+	out := map[string]int{}
 	for chunk := range slices.Chunk(ids, 200) {
 		args := make([]any, len(chunk))
 		for i, id := range chunk {
@@ -91,8 +91,8 @@ func (l *Ledger) Unbegun(ctx context.Context, deliveries map[string]int) ([]stri
 				rows.Close()
 				return nil, readError("tasks that were taken", err)
 			}
-			if deliveries[id] == delivery {
-				out = append(out, id)
+			if slices.Contains(deliveries[id], delivery) {
+				out[id] = delivery
 			}
 		}
 		rows.Close()

@@ -140,12 +140,6 @@ func (l *Ledger) deliverAgain(t *txn, j *job, who, why string) error {
 	return l.nextDelivery(t, j)
 }
 
-// nextDelivery numbers the next hand-over of j.
-func (l *Ledger) nextDelivery(_ *txn, j *job) error {
-	j.Delivery++
-	return nil
-}
-
 // freshRun gives j a new budget.
 func (l *Ledger) freshRun(j *job) {
 	j.Run++

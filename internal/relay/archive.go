@@ -107,18 +107,17 @@ func (r *Relay) sweepArchived(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("relay: read archived tasks of %s: %w", p, err)
 		}
-		deliveries := map[string]int{}
+		var ids []string
 		for _, z := range found {
 			id, _ := z.Member.(string)
-			if job, delivery, err := tasks.ParseTaskID(id); err == nil {
-				deliveries[job] = max(delivery, deliveries[job])
-			}
+			ids = append(ids, id)
 		}
-		if err := r.deliver(ctx, deliveries, "its task was archived by somebody else"); err != nil {
+		if err := r.deliver(ctx, ids, "its task was archived by somebody else"); err != nil {
 			return err
 		}
 		if n := len(found); n > 0 {
-			last := int64(found[n-1].Score)
+			// Another program can have archived one at any time, also one to come.
+			last := int64(min(found[n-1].Score, float64(time.Now().Unix())))
 			if n == page && last == q.archived {
 				last++ // a page of one second: go on with the next
 			}

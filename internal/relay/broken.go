@@ -105,7 +105,7 @@ func (r *Relay) setAside(ctx context.Context, q brokenTask) error {
 
 // keep is setAside without the removal.
 func (r *Relay) keep(ctx context.Context, q brokenTask) error {
-	job, delivery, ours, err := r.jobOf(ctx, q.id)
+	ours, err := r.ours(ctx, q.id)
 	if err != nil {
 		return err
 	}
@@ -117,19 +117,18 @@ func (r *Relay) keep(ctx context.Context, q brokenTask) error {
 	if !ours {
 		return nil
 	}
-	return r.deliver(ctx, map[string]int{job: delivery}, "its task in Redis cannot be worked on")
+	return r.deliver(ctx, []string{q.id}, "its task in Redis cannot be worked on")
 }
 
-// jobOf reads which job a task is a delivery of. Ours is false when the ledger has
-// no such job.
-func (r *Relay) jobOf(ctx context.Context, id string) (job string, delivery int, ours bool, err error) {
-	job, delivery, err = tasks.ParseTaskID(id)
+// ours reports whether a task is a delivery of a job that the ledger has.
+func (r *Relay) ours(ctx context.Context, id string) (bool, error) {
+	job, _, err := tasks.ParseTaskID(id)
 	if err != nil {
-		return "", 0, false, nil
+		return false, nil
 	}
 	_, err = r.ledger.Get(ctx, job)
 	if errors.Is(err, tasks.ErrNotFound) {
-		return "", 0, false, nil
+		return false, nil
 	}
-	return job, delivery, err == nil, err
+	return err == nil, err
 }

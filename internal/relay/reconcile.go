@@ -132,37 +132,40 @@ func (r *Relay) sweepActive(ctx context.Context) error {
 // not begun yet. A task that no worker can work on is set aside with its reason
 // before its job goes on, because the next hand-out removes what is left of it.
 func (r *Relay) deliverTaken(ctx context.Context, by time.Time, queues map[string]tasks.Priority) error {
-	deliveries := map[string]int{}
+	var ids []string
 	for id, first := range r.taken {
-		if job, delivery, err := tasks.ParseTaskID(id); err == nil && !first.After(by) {
-			deliveries[job] = delivery
+		if !first.After(by) {
+			ids = append(ids, id)
 		}
 	}
-	unbegun, err := r.ledger.Unbegun(ctx, deliveries)
-	if err != nil {
-		return err
-	}
-	for _, job := range unbegun {
-		id := tasks.TaskID(job, deliveries[job])
-		if err := r.setAsideBroken(ctx, queues[id], id); err != nil {
-			return err
-		}
-		if err := r.ledger.Redeliver(ctx, job, deliveries[job], "a worker took its task and did not begin"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.deliverOf(ctx, ids, "a worker took its task and did not begin", func(id string) error {
+		return r.setAsideBroken(ctx, queues[id], id)
+	})
 }
 
-// deliver gives those of the jobs another delivery that no worker has begun at
-// the given one.
-func (r *Relay) deliver(ctx context.Context, deliveries map[string]int, why string) error {
+// deliver gives the jobs of those tasks another delivery that no worker has begun.
+// Of a job there may be tasks of several deliveries.
+func (r *Relay) deliver(ctx context.Context, ids []string, why string) error {
+	return r.deliverOf(ctx, ids, why, func(string) error { return nil })
+}
+
+// deliverOf is deliver that calls first with the id of each such task.
+func (r *Relay) deliverOf(ctx context.Context, ids []string, why string, first func(id string) error) error {
+	deliveries := map[string][]int{}
+	for _, id := range ids {
+		if job, delivery, err := tasks.ParseTaskID(id); err == nil {
+			deliveries[job] = append(deliveries[job], delivery)
+		}
+	}
 	unbegun, err := r.ledger.Unbegun(ctx, deliveries)
 	if err != nil {
 		return err
 	}
-	for _, job := range unbegun {
-		if err := r.ledger.Redeliver(ctx, job, deliveries[job], why); err != nil {
+	for job, delivery := range unbegun {
+		if err := first(tasks.TaskID(job, delivery)); err != nil {
+			return err
+		}
+		if err := r.ledger.Redeliver(ctx, job, delivery, why); err != nil {
 			return err
 		}
 	}

@@ -58,7 +58,7 @@ func (r *Relay) enqueue(ctx context.Context, j tasks.Job) error {
 func (r *Relay) retention(j tasks.Job) time.Duration {
 	d := r.cfg.Policies(j.Kind).Retention
 	if per := r.queues[j.Priority].drain.perSecond(time.Now()); per > 1 {
-		d = min(d, time.Duration(float64(r.cfg.Finished)/per*float64(time.Second)))
+		d = time.Duration(min(float64(d), float64(r.cfg.Finished)/per*float64(time.Second)))
 	}
 	return max(d, 10*time.Second)
 }

@@ -112,6 +112,16 @@ func Run(t *testing.T, open Opener) {
 		{"an unfinished job is not evaluated anew", unfinishedIsNotEvaluatedAnew},
 		{"a job that runs again by hand may drop its kept steps", stepsAreDropped},
 		{"a step that its handler cannot use is forgotten and costs the attempt", stepIsForgotten},
+		{"a second submission brings a job forward in time and queue, and never back", broughtForward},
+		{"a job that waits in Asynq is brought forward by another delivery", broughtForwardInAsynq},
+		{"a pause after a failure stays when the job is submitted again", pauseStays},
+		{"a running job that is brought forward is tried again in its new queue", runningBroughtForward},
+		{"a held job that is brought forward goes on in its new queue", heldBroughtForward},
+		{"a revived job takes the time and the queue of the submission, and a finished one is left alone", revivedAsAsked},
+		{"of two requests for one job in a batch the second brings it forward", forwardInABatch},
+		{"a task with a number that no hand-over has made changes nothing", forgedDelivery},
+		{"a restored ledger takes a task of a later hand-over", laterDelivery},
+		{"a job whose number is used up is healed by a retry, a submission and the relay", numberUsedUp},
 		{"many who ask at once have a job evaluated anew once", manyAskAnew},
 	} {
 		t.Run(c.name, func(t *testing.T) {
