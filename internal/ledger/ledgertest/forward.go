@@ -179,8 +179,8 @@ func revivedAsAsked(w *world) {
 			func() error { _, err := w.Cancel(w.ctx, j.ID, "op", ""); return err },
 		} {
 			w.must(end())
-			r.Passive = true
-			if got, _, err := w.Accept(w.ctx, r, "bridge"); err != nil || got.Changed != nil || !got.State.Finished() {
+			passive := tasks.Request{Payload: r.Payload, Passive: true}
+			if got, _, err := w.Accept(w.ctx, passive, "bridge"); err != nil || got.Changed != nil || !got.State.Finished() {
 				w.t.Fatalf("a passive submission: %+v, %v", got, err)
 			}
 			r = tasks.Request{Payload: r.Payload, Priority: c.asked, RunAt: later, Anew: true}
