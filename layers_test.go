@@ -19,7 +19,7 @@ import (
 var rooms = map[string][]string{
 	// composition
 	".":               {"internal/cli"},
-	"internal/cli":    {"internal/app", "internal/bench", "internal/chaos", "internal/config", "internal/doctor", "client", "internal/evaluation", "tasks", "worker"},
+	"internal/cli":    {"internal/app", "internal/bench", "internal/chaos", "internal/config", "internal/doctor", "internal/logwriter", "client", "internal/evaluation", "tasks", "worker"},
 	"internal/app":    {"internal/config", "internal/api", "dashboard", "mq", "client", "worker", "internal/relay", "internal/doctor", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/platform", "internal/rubric", "internal/redisconn", "internal/engine", "internal/httpserve", "internal/service", "internal/view", "internal/evaluation", "samples", "tasks"},
 	"internal/bench":  {"internal/config", "internal/api", "client", "mq", "internal/ledger", "internal/ledger/sqlite", "internal/ledger/postgres", "internal/ledger/mysql", "internal/sandbox", "internal/rubric", "internal/evaluation", "tasks"},
 	"internal/chaos":  {"client", "worker", "internal/sandbox", "internal/evaluation", "tasks"},
@@ -46,6 +46,7 @@ var rooms = map[string][]string{
 	"internal/engine":           {"tasks"},
 	"internal/httpserve":        {},
 	"internal/service":          {"tasks"},
+	"internal/logwriter":        {},
 	"internal/view":             {"internal/evaluation", "tasks"},
 	"internal/sandbox":          {},
 	"samples":                   {"internal/evaluation", "tasks"},

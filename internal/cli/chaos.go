@@ -75,10 +75,11 @@ func (p *program) chaosNode() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "node", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := p.server(cmd)
+			cfg, _, err := p.server(cmd)
 			if err != nil {
 				return err
 			}
+			log := p.detach(cfg)
 			node := chaos.NewNode(judge)
 			go node.Obey(p.in, p.out)
 			return app.ServeWith(cmd.Context(), *cfg, app.Extras{

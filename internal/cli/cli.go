@@ -14,6 +14,7 @@ import (
 
 	"evalq/client"
 	"evalq/internal/config"
+	"evalq/internal/logwriter"
 )
 
 // Main runs the program and returns its exit code. It reads the environment
@@ -31,6 +32,7 @@ type program struct {
 	environ     []string
 	dotenv      string
 	began       bool // a verb has been found and its arguments are in order
+	detached    []*logwriter.Writer
 }
 
 func (p *program) run(ctx context.Context, args []string) int {
@@ -39,6 +41,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root.SetIn(p.in)
 	root.SetOut(p.out)
 	root.SetErr(p.errOut)
+	defer p.flush()
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !p.began { // what cobra itself refuses
 		err = &usageError{fmt.Errorf("%w\n`%s --help` says how it is used", err, cmd.CommandPath())}

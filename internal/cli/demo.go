@@ -23,6 +23,7 @@ func (p *program) demo() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			p.detach(cfg)
 			return app.Demo(cmd.Context(), *cfg, p.out, func(w io.Writer) *slog.Logger { return logger(w, cfg) })
 		},
 	}

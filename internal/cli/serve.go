@@ -14,7 +14,7 @@ func (p *program) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: API, relay, worker and dashboard in one process",
-		Long: "Runs until it is told to stop (Ctrl-C or SIGTERM): then it takes no more work, lets running evaluations\n" +
+		Long: "Runs until it is told to stop (Ctrl-C, SIGTERM or SIGHUP): then it takes no more work, lets running evaluations\n" +
 			"finish, and ends with 0. What it does not finish goes on at the next start. A second signal ends it at once.\n" +
 			"It ends with 2 when a setting has a bad value, and with 1 when a place that it needs is wrong or not to be had:\n" +
 			"--listen, --data-dir, --ledger-url, --redis-url, --bridge-redis-url.",
@@ -23,10 +23,11 @@ func (p *program) serve() *cobra.Command {
 			"  evalq serve --bridge-redis-url redis://platform.example:6379",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, log, err := p.server(cmd)
+			cfg, _, err := p.server(cmd)
 			if err != nil {
 				return err
 			}
+			log := p.detach(cfg)
 			return app.Serve(cmd.Context(), *cfg, p.out, log)
 		},
 	}

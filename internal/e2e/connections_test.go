@@ -24,7 +24,7 @@ func startLimited(t *testing.T, files int, args ...string) *process {
 	t.Helper()
 	script := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)
 	p := launchCommand(t, exec.Command("/bin/sh", append([]string{"-c", script, binary}, args...)...))
-	p.answers()
+	p.ready()
 	return p
 }
 

@@ -82,13 +82,11 @@ func (o *output) String() string {
 // start runs the binary and waits until it answers.
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := launch(t, args...)
-	p.answers()
-	return p
+	return launch(t, args...).ready()
 }
 
-// answers waits until the process is ready.
-func (p *process) answers() {
+// ready waits until a server answers.
+func (p *process) ready() *process {
 	p.t.Helper()
 	p.url = strings.TrimSuffix(strings.Fields(p.awaitLine("health "))[1], "/readyz")
 	p.await("answers", func() bool {
@@ -99,6 +97,7 @@ func (p *process) answers() {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+	return p
 }
 
 // launch runs the binary. The environment has nothing of the caller's settings in
@@ -108,6 +107,8 @@ func launch(t *testing.T, args ...string) *process {
 	return launchCommand(t, exec.Command(binary, args...))
 }
 
+// launchCommand is launch for a command that runs the binary in another way. What it
+// has set of standard error stays.
 func launchCommand(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
@@ -117,7 +118,9 @@ func launchCommand(t *testing.T, cmd *exec.Cmd) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = w, w
+	if cmd.Stdout = w; cmd.Stderr == nil {
+		cmd.Stderr = w
+	}
 	// Open as long as the process runs: some processes end with it.
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -37,8 +37,9 @@ func newSlow(t *testing.T) *slow {
 	return s
 }
 
-// underWay starts a server with a job that is being judged, and tells it to stop.
-func underWay(t *testing.T, dir string) (p *process, judge *slow, running string) {
+// underWay starts a server with a job that is being judged, and tells it to stop by
+// the signals.
+func underWay(t *testing.T, dir string, signals ...syscall.Signal) (p *process, judge *slow, running string) {
 	t.Helper()
 	judge = newSlow(t)
 	p = start(t, "chaos", "node", "--judge", judge.URL, "--listen", "127.0.0.1:0", "--data-dir", dir)
@@ -51,8 +52,10 @@ func underWay(t *testing.T, dir string) (p *process, judge *slow, running string
 	case <-time.After(60 * time.Second):
 		t.Fatalf("nothing was judged:\n%s", p.out)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	for _, s := range signals {
+		if err := p.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.await("takes no more work", func() bool {
 		return strings.Contains(string(p.call("GET", "/", nil, 200).raw), "draining")
@@ -62,8 +65,24 @@ func underWay(t *testing.T, dir string) (p *process, judge *slow, running string
 
 func TestAtSIGTERMARunningJobFinishesWhileTheAPIStillAccepts(t *testing.T) {
 	t.Parallel()
+	finishesAfter(t, syscall.SIGTERM)
+}
+
+// A shell and the kernel may both tell a program that its terminal is gone.
+func TestAtSIGHUPARunningJobFinishesThoughItComesAgain(t *testing.T) {
+	t.Parallel()
+	finishesAfter(t, syscall.SIGHUP, syscall.SIGPIPE)
+}
+
+func finishesAfter(t *testing.T, signals ...syscall.Signal) {
+	t.Helper()
 	dir := t.TempDir()
-	p, judge, running := underWay(t, dir)
+	p, judge, running := underWay(t, dir, signals...)
+	if signals[0] == syscall.SIGHUP {
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
 	late := fmt.Sprint(p.call("POST", "/v1/evaluations", map[string]any{"kind": "evaluation_report", "user_id": 1, "report_id": 2}, 202).body["id"])
 	judge.let()
 	select {
@@ -85,7 +104,7 @@ func TestAtSIGTERMARunningJobFinishesWhileTheAPIStillAccepts(t *testing.T) {
 func TestASecondSignalEndsItAtOnceAndNothingIsLost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	p, _, running := underWay(t, dir)
+	p, _, running := underWay(t, dir, syscall.SIGTERM)
 	began := time.Now()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
