@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/hibiken/asynq"
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
 
@@ -136,6 +137,10 @@ func (m *monitor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveAPI gives Asynqmon's answer, unless that is the raw text of an error,
 // which may hold the address of Redis.
 func (m *monitor) serveAPI(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == m.root+"/api/metrics" {
+		http.Error(w, "no Prometheus is connected to this page", http.StatusNotFound)
+		return
+	}
 	var answer buffer
 	m.handler.ServeHTTP(&answer, r)
 	text := strings.TrimSpace(answer.body.String())
@@ -145,12 +150,20 @@ func (m *monitor) serveAPI(w http.ResponseWriter, r *http.Request) {
 	case !reachable(r.Context(), m.redis):
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, redisIsAway, http.StatusServiceUnavailable)
+	case isMissing(text):
+		http.Error(w, noSuchTask, http.StatusNotFound)
 	case strings.HasPrefix(text, "asynq: "):
 		answer.sendTo(w)
 	default:
 		m.log.LogAttrs(r.Context(), slog.LevelError, "a request of Asynqmon's page failed", slog.String("err", text))
 		http.Error(w, "Redis did not do what was asked; the program's log says why", http.StatusInternalServerError)
 	}
+}
+
+// isMissing reports whether Asynq's error is that a queue, a task or a group does not
+// exist. Asynqmon answers some of these with 500.
+func isMissing(text string) bool {
+	return strings.HasPrefix(text, "NOT_FOUND: ") || strings.HasSuffix(text, asynq.ErrQueueNotFound.Error()) || strings.HasSuffix(text, asynq.ErrTaskNotFound.Error())
 }
 
 func (m *monitor) servePage(w http.ResponseWriter) {

@@ -124,3 +124,28 @@ func TestWhatRedisComplainsOfStaysInTheLog(t *testing.T) {
 		t.Errorf("an answer that is no failure of Redis: %d %s", a.status, a.body)
 	}
 }
+
+func TestWhatAsynqDoesNotHaveIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.enqueue("default", "x", "pending")
+	for _, c := range []struct{ method, path string }{
+		{http.MethodGet, "/queues/NOPE"}, {http.MethodGet, "/queues/NOPE/tasks/x"}, {http.MethodGet, "/queues/default/tasks/nope"},
+		{http.MethodGet, "/queues/NOPE/pending_tasks"}, {http.MethodGet, "/queues/NOPE/active_tasks"}, {http.MethodGet, "/queues/NOPE/scheduled_tasks"},
+		{http.MethodGet, "/queues/NOPE/retry_tasks"}, {http.MethodGet, "/queues/NOPE/archived_tasks"}, {http.MethodGet, "/queues/NOPE/completed_tasks"},
+		{http.MethodGet, "/queues/NOPE/groups"}, {http.MethodGet, "/queues/NOPE/groups/g/aggregating_tasks"},
+		{http.MethodDelete, "/queues/NOPE"}, {http.MethodPost, "/queues/NOPE:pause"}, {http.MethodPost, "/queues/NOPE:resume"},
+		{http.MethodDelete, "/queues/default/pending_tasks/nope"}, {http.MethodDelete, "/queues/NOPE/pending_tasks/x"},
+		{http.MethodPost, "/queues/default/archived_tasks/nope:run"}, {http.MethodPost, "/queues/NOPE/archived_tasks:run_all"},
+		{http.MethodDelete, "/queues/NOPE/archived_tasks:delete_all"}, {http.MethodPost, "/queues/NOPE/pending_tasks:archive_all"},
+		{http.MethodPost, "/queues/default/active_tasks/nope:cancel"}, {http.MethodGet, "/metrics"},
+		{http.MethodGet, "/scheduler_entries/nope/enqueue_events"}, {http.MethodGet, "/nowhere"},
+	} {
+		if a := w.api(c.method, c.path, ""); a.status >= 500 {
+			t.Errorf("%s %s: answer %d %s", c.method, c.path, a.status, a.body)
+		}
+	}
+	if a := w.api(http.MethodGet, "/queues/NOPE", ""); a.status != http.StatusNotFound {
+		t.Errorf("an unknown queue: answer %d %s, want 404", a.status, a.body)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"evalq/internal/httpserve"
+	"evalq/internal/secret"
 )
 
 // Auth knows who may come in. It accepts a session of the sign-in page, a
@@ -157,18 +158,18 @@ func (a *Auth) screen(r *http.Request) *refusal {
 }
 
 func (a *Auth) byHeader(r *http.Request, header string) (identity, *refusal) {
-	name, secret := "", ""
+	name, given := "", ""
 	if scheme, token, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
-		secret = strings.TrimSpace(token)
+		given = strings.TrimSpace(token)
 	} else if user, password, ok := r.BasicAuth(); ok {
-		name, secret = user, password
+		name, given = user, password
 	}
-	if len(secret) >= unguessable {
-		if who, ok := a.users.find(name, secret); ok {
+	if secret.Strong(given) {
+		if who, ok := a.users.find(name, given); ok {
 			return who, nil
 		}
 	}
-	return a.check(r, a.tokens, a.users.digest(name+"\x00"+secret), name, secret)
+	return a.check(r, a.tokens, a.users.digest(name+"\x00"+given), name, given)
 }
 
 // byForm checks what was typed. Each try counts, also of the same secret, since

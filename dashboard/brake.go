@@ -14,14 +14,11 @@ const (
 	strikesLast  = 15 * time.Minute // without another, they are forgotten
 	maxOffenders = 4096             // remote addresses kept in memory
 	marksKept    = 16               // wrong secrets that an address is known to repeat
-
-	// unguessable is the length from which on a right token passes a brake.
-	unguessable = 22
 )
 
 // brake slows down who guesses secrets. After freeStrikes wrong ones a remote
 // address has to wait 1 s, then 2 s, 4 s … up to longestWait; until then its
-// secrets are not even looked at, but for those that are unguessable. Sessions
+// secrets are not even looked at, but for strong ones (see secret.Strong). Sessions
 // that exist go on.
 type brake struct {
 	mu        sync.Mutex

@@ -113,6 +113,9 @@ type listTasks func(...asynq.ListOption) ([]*asynq.TaskInfo, error)
 // are in it now.
 func (g *gate) lister(c call) (listTasks, int, error) {
 	info, err := g.inspector.GetQueueInfo(c.queue)
+	if err != nil && isMissing(err.Error()) {
+		return nil, 0, fmt.Errorf("%w: queue=%q", asynq.ErrQueueNotFound, c.queue)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -69,8 +69,8 @@ type Ledger interface {
 	Replay(ctx context.Context, id, userID, reportID int64, who string) (tasks.Job, error)
 	// Bridge counts what came over the bridge, by channel.
 	Bridge(ctx context.Context) ([]tasks.BridgeChannel, error)
-	// AuditLog gives the newest entries first.
-	AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error)
+	// AuditPage gives the newest entries first.
+	AuditPage(ctx context.Context, q tasks.AuditQuery) ([]tasks.AuditEntry, error)
 }
 
 // Config tunes a Handler. The zero value works.

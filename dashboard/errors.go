@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"evalq/tasks"
@@ -28,6 +29,8 @@ func known(err error) (status int, text string) {
 	switch {
 	case errors.Is(err, tasks.ErrNotFound):
 		return http.StatusNotFound, err.Error()
+	case errors.Is(err, asynq.ErrQueueNotFound), errors.Is(err, asynq.ErrTaskNotFound):
+		return http.StatusNotFound, noSuchTask
 	case errors.Is(err, tasks.ErrConflict):
 		return http.StatusConflict, err.Error()
 	case errors.As(err, &invalid):
@@ -49,6 +52,7 @@ func known(err error) (status int, text string) {
 }
 
 const (
+	noSuchTask  = "there is no such queue or task"
 	redisIsAway = "Redis cannot be reached; try again when it answers"
 	pingLimit   = 2 * time.Second
 )

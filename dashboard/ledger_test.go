@@ -341,6 +341,7 @@ func (m *memory) Audit(_ context.Context, e tasks.AuditEntry) error {
 	if m.auditFails != nil {
 		return m.auditFails
 	}
+	e.Seq = int64(len(m.entries) + 1)
 	m.entries = append([]tasks.AuditEntry{e}, m.entries...)
 	return nil
 }
@@ -349,6 +350,18 @@ func (m *memory) AuditLog(_ context.Context, limit int) ([]tasks.AuditEntry, err
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.entries[:min(limit, len(m.entries))]), m.readFails
+}
+
+func (m *memory) AuditPage(_ context.Context, q tasks.AuditQuery) (out []tasks.AuditEntry, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries {
+		signIn := e.Action == tasks.AuditSignIn || e.Action == tasks.AuditSignInFailed
+		if signIn == q.SignIns && (q.Before == 0 || e.Seq < q.Before) && len(out) < q.Limit {
+			out = append(out, e)
+		}
+	}
+	return out, m.readFails
 }
 
 func (m *memory) InQuarantine(_ context.Context, all bool, _ int) (out []tasks.Quarantined, open int, err error) {

@@ -10,7 +10,7 @@ import (
 const (
 	sessionCookie = "evalq_session"
 	sessionLife   = 12 * time.Hour
-	maxSessions   = 4096
+	maxSessions   = 1024 // of one user
 )
 
 // sessions are kept in memory: signing out ends one at once, and all of them
@@ -32,25 +32,29 @@ func (s *sessions) begin(user string, now time.Time) (id string, expires time.Ti
 	id, expires = rand.Text()+rand.Text(), now.Add(sessionLife)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.live) >= maxSessions {
-		s.makeRoom(now)
-	}
+	s.makeRoom(user, now)
 	s.live[sha256.Sum256([]byte(id))] = session{user, expires}
 	return id, expires
 }
 
-// makeRoom drops what has expired and, if that is nothing, the oldest.
-func (s *sessions) makeRoom(now time.Time) {
+// makeRoom drops what has expired and, when the user has all that one may have, the
+// user's oldest. No user can end another's sessions, and there are as many users as
+// are configured.
+func (s *sessions) makeRoom(user string, now time.Time) {
 	var oldest [sha256.Size]byte
 	var first time.Time
+	own := 0
 	for key, one := range s.live {
-		if !now.Before(one.expires) {
+		switch {
+		case !now.Before(one.expires):
 			delete(s.live, key)
-		} else if first.IsZero() || one.expires.Before(first) {
-			oldest, first = key, one.expires
+		case one.user == user:
+			if own++; first.IsZero() || one.expires.Before(first) {
+				oldest, first = key, one.expires
+			}
 		}
 	}
-	if len(s.live) >= maxSessions {
+	if own >= maxSessions {
 		delete(s.live, oldest)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"evalq/tasks"
 )
 
 type signInView struct {
@@ -46,13 +48,23 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r = withIdentity(r, who)
-	if err := h.audit(r, "sign-in", who.name, ""); err != nil {
+	if err := h.noteSignIn(r, who); err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	id, expires := h.auth.sessions.begin(who.name, time.Now())
 	h.setCookie(w, r, id, expires)
 	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// noteSignIn writes who has come in: those who may change things to the audit log,
+// viewers to the program's log, because what they do must not fill the other.
+func (h *Handler) noteSignIn(r *http.Request, who identity) error {
+	if who.operator {
+		return h.audit(r, tasks.AuditSignIn, who.name, "")
+	}
+	h.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a viewer signed in", slog.String("user", who.name), slog.String("remote", h.auth.remote(r)))
+	return nil
 }
 
 // noteFailure writes a wrong secret to the audit log. What the brake does not
@@ -66,7 +78,7 @@ func (h *Handler) noteFailure(r *http.Request, name string, no *refusal) {
 	if _, ok := h.auth.users.named(name); ok {
 		target = name
 	}
-	if err := h.audit(r, "sign-in.failed", target, ""); err != nil {
+	if err := h.audit(r, tasks.AuditSignInFailed, target, ""); err != nil {
 		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "the audit log lacks a failed sign-in", slog.Any("err", err))
 	}
 }

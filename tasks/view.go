@@ -75,8 +75,26 @@ type ActiveAttempt struct {
 	Stuck     bool      `json:"stuck,omitempty"`
 }
 
+// Actions of the audit log that change no job and no queue.
+const (
+	AuditSignIn       = "sign-in"
+	AuditSignInFailed = "sign-in.failed"
+)
+
+// AuditQuery selects a page of the audit log. The zero value is its newest entries.
+type AuditQuery struct {
+	// SignIns selects the sign-ins, made and refused; without it they are left out,
+	// so that those who cannot sign in do not hide what others have done.
+	SignIns bool
+	// Before leaves out the entry of this Seq and newer ones; 0 leaves out none.
+	Before int64
+	// Limit is the most entries, 1 to 500. Defaults to 100.
+	Limit int
+}
+
 // AuditEntry is one action of a person.
 type AuditEntry struct {
+	Seq    int64     `json:"seq,omitempty"` // newer ones have higher numbers
 	At     time.Time `json:"at"`
 	Who    string    `json:"who"`
 	Action string    `json:"action"` // such as "job.retry" or "queue.pause"

@@ -17,6 +17,7 @@ import (
 	"evalq/client"
 	"evalq/internal/config"
 	"evalq/internal/evaluation"
+	"evalq/internal/folder"
 	"evalq/internal/redisconn"
 	"evalq/samples"
 	"evalq/tasks"
@@ -84,10 +85,10 @@ func openDemo(ctx context.Context, cfg config.Config, repaired evaluation.Interv
 }
 
 func openLog(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("app: demo: %w: choose a folder that can be written with --data-dir", err)
+	if err := folder.Make(dir); err != nil {
+		return nil, fmt.Errorf("app: demo: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "evalq.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := folder.OpenFile(filepath.Join(dir, "evalq.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND)
 	if err != nil {
 		return nil, fmt.Errorf("app: demo: %w: choose a folder that can be written with --data-dir", err)
 	}

@@ -74,7 +74,7 @@ func (a *App) checkup(ctx context.Context) []doctor.Finding {
 func subject(cfg config.Config) doctor.Subject {
 	s := doctor.Subject{
 		Namespace: tasks.Namespace(cfg.Namespace), Kind: doctor.SQLite,
-		Open: cfg.OperatorToken == "" && cfg.Listen != "",
+		Open: cfg.OperatorToken == "" && cfg.Listen != "", Plain: plainPlaces(cfg), Tokens: tokenSettings(cfg),
 	}
 	switch {
 	case strings.HasPrefix(cfg.LedgerURL, "mysql://"):

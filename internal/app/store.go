@@ -2,12 +2,14 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
 	"evalq/internal/config"
 	"evalq/internal/doctor"
+	"evalq/internal/folder"
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/mysql"
 	"evalq/internal/ledger/postgres"
@@ -55,6 +57,9 @@ func openStore(ctx context.Context, cfg config.Config, lc *ledger.Config, log *s
 	db, err := sqlite.Open(ctx, cfg.DataDir, lc)
 	if err != nil {
 		return nil, err
+	}
+	if mode, readable, err := folder.Readable(cfg.DataDir); err == nil && readable {
+		log.Warn("other users of this machine can look into the data folder", "folder", cfg.DataDir, "mode", fmt.Sprintf("%04o", mode))
 	}
 	if db.Lost > 0 {
 		log.Info("jobs that ran when the process before ended are delivered again", "jobs", db.Lost)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -57,7 +58,7 @@ func (p *program) backup() *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			b, err := backupTo(cmd.Context(), c, args[0])
+			b, err := backupTo(cmd.Context(), c, args[0], force)
 			if err != nil {
 				return err
 			}
@@ -73,13 +74,14 @@ func (p *program) backup() *cobra.Command {
 	return cmd
 }
 
-// backupTo leaves at the name either a whole copy or what was there.
-func backupTo(ctx context.Context, c *client.Client, file string) (b app.Backup, err error) {
-	partial := file + ".partial"
-	out, err := os.OpenFile(partial, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// backupTo leaves at the name either a whole copy or what was there. Until the copy
+// is whole it has a name that no other user can foresee and put a link at.
+func backupTo(ctx context.Context, c *client.Client, file string, force bool) (b app.Backup, err error) {
+	out, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.partial")
 	if err != nil {
 		return b, &usageError{err}
 	}
+	partial := out.Name()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(partial))
@@ -92,10 +94,26 @@ func backupTo(ctx context.Context, c *client.Client, file string) (b app.Backup,
 	if b, err = app.InspectBackup(ctx, partial); err != nil {
 		return b, fmt.Errorf("what arrived cannot be used: %w", err)
 	}
-	if err := os.Rename(partial, file); err != nil {
+	if err := rename(partial, file, force); err != nil {
 		return b, err
 	}
 	return b, syncFolder(filepath.Dir(file))
+}
+
+// rename gives a file its name. Without replace it keeps what has come to be there
+// meanwhile.
+func rename(from, to string, replace bool) error {
+	if replace {
+		return os.Rename(from, to)
+	}
+	err := os.Link(from, to)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return usagef("%s: the file exists; --force replaces it", to)
+	case err != nil: // a file system without hard links
+		return os.Rename(from, to)
+	}
+	return os.Remove(from)
 }
 
 // syncFolder sees to it that a new name outlives a loss of power.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ type sheet struct {
 	doubt  bool   // the row before may be of the interview of the next
 }
 
-func parseCSV(data []byte) *interviews {
+func parseCSV(ctx context.Context, data []byte) *interviews {
 	s := &sheet{interviews: &interviews{}, drafts: map[int64]*draft{}}
 	if !utf8.Valid(data) {
 		s.fail(1+bytes.Count(data[:firstInvalid(data)], []byte("\n")), "", "not UTF-8: save the file as CSV UTF-8")
@@ -49,7 +50,7 @@ func parseCSV(data []byte) *interviews {
 	if !s.header(r) {
 		return s.interviews
 	}
-	for {
+	for ctx.Err() == nil {
 		offset := r.InputOffset()
 		cells, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -64,6 +65,9 @@ func parseCSV(data []byte) *interviews {
 		s.row(line, cells)
 	}
 	for _, d := range s.order {
+		if ctx.Err() != nil {
+			break
+		}
 		s.finish(d)
 	}
 	return s.interviews
@@ -92,8 +96,12 @@ func (s *sheet) unreadable(err error) {
 // cutOff leaves out the interviews that may go on in the part of the file that
 // was not read: those whose id stands anywhere in it.
 func (s *sheet) cutOff(rest []byte) {
+	there := map[string]bool{}
+	for number := range bytes.FieldsFuncSeq(rest, func(r rune) bool { return r < '0' || r > '9' }) {
+		there[string(number)] = true
+	}
 	for _, d := range s.order {
-		if !d.bad && bytes.Contains(rest, []byte(decimal(d.ReportID))) {
+		if !d.bad && there[decimal(d.ReportID)] {
 			s.fail(d.line, "report_id", "may go on in the part of the file that was not read")
 			d.bad = true
 		}

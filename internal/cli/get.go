@@ -152,7 +152,7 @@ func (p *program) printDetails(j tasks.Job) {
 	t := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
 		if l[1] != "-" && l[1] != "" {
-			fmt.Fprintf(t, "%s\t%s\n", l[0], printable(l[1]))
+			fmt.Fprintf(t, "%s\t%s\n", l[0], cell(l[1]))
 		}
 	}
 	t.Flush()

@@ -48,7 +48,7 @@ func (p *program) imports() *cobra.Command {
 			"  evalq import - --format csv < interviews.csv",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := p.readInterviews(f, args[0])
+			found, err := p.readInterviews(cmd.Context(), f, args[0])
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func (p *program) imports() *cobra.Command {
 
 // readInterviews reads and checks the file, and refuses it as a whole unless
 // mistakes are to be skipped.
-func (p *program) readInterviews(f *importFlags, name string) (*interviews, error) {
+func (p *program) readInterviews(ctx context.Context, f *importFlags, name string) (*interviews, error) {
 	if f.priority != "" {
 		if err := tasks.Priority(f.priority).Validate(); err != nil {
 			return nil, usagef("--priority: %w", err)
@@ -84,23 +84,13 @@ func (p *program) readInterviews(f *importFlags, name string) (*interviews, erro
 			return nil, usagef("--priority: is for --submit")
 		}
 	}
-	file, err := p.openFile(name)
+	found, err := untilDone(ctx, func() (*interviews, error) { return p.parseFile(ctx, f.format, name) })
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("import: it was stopped, and nothing was stored: %w", context.Cause(ctx))
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxImport+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if len(data) > maxImport {
-		return nil, usagef("%s: larger than %d MiB: split it", name, maxImport>>20)
-	}
-	format, err := formatOf(f.format, name, data)
-	if err != nil {
-		return nil, err
-	}
-	found := parseInterviews(format, data)
 	for _, m := range found.wrong {
 		p.complain("%s:%s", name, m)
 	}
@@ -115,6 +105,47 @@ func (p *program) readInterviews(f *importFlags, name string) (*interviews, erro
 		return nil, usagef("%s: there is no interview to store in it", name)
 	}
 	return found, nil
+}
+
+// parseFile reads a file.
+func (p *program) parseFile(ctx context.Context, format, name string) (*interviews, error) {
+	file, err := p.openFile(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxImport+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(data) > maxImport {
+		return nil, usagef("%s: larger than %d MiB: split it", name, maxImport>>20)
+	}
+	if format, err = formatOf(format, name, data); err != nil {
+		return nil, err
+	}
+	return parseInterviews(ctx, format, data), nil
+}
+
+// untilDone runs do and leaves it behind when ctx ends first: a read of a pipe or a
+// terminal cannot be cut short.
+func untilDone[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := do()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // imported is what became of a file.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -76,23 +77,29 @@ func formatOf(given, name string, data []byte) (string, error) {
 	return formatCSV, nil
 }
 
-func parseInterviews(format string, data []byte) *interviews {
+// parseInterviews ends early, with a part of the file, when ctx does.
+func parseInterviews(ctx context.Context, format string, data []byte) *interviews {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if format == formatJSON {
-		return parseJSON(data)
+		return parseJSON(ctx, data)
 	}
-	return parseCSV(data)
+	return parseCSV(ctx, data)
 }
 
 // parseJSON reads one interview, an array, or {"interviews":[…]}.
-func parseJSON(data []byte) *interviews {
+func parseJSON(ctx context.Context, data []byte) *interviews {
 	f := &interviews{}
 	if err := tasks.CheckJSON(data); err != nil {
 		f.fail(lineOfFault(data), "", "%s", err)
 		return f
 	}
+	line, counted := 1, 0
 	for _, part := range parts(data) {
-		line := 1 + bytes.Count(data[:part.offset], []byte("\n"))
+		if ctx.Err() != nil {
+			break
+		}
+		line += bytes.Count(data[counted:part.offset], []byte("\n"))
+		counted = part.offset
 		in, err := evaluation.ParseInterview(part.raw)
 		if err != nil {
 			field, message := splitField(err)

@@ -12,7 +12,7 @@ import (
 
 func TestCSVRowsOfOneReportAreOneInterview(t *testing.T) {
 	t.Parallel()
-	got := parseInterviews(formatCSV, []byte("\ufeffReport_ID , user_id,title,language,position,dialog_id,topic,difficulty,question,answer,reference,key_points\r\n"+
+	got := parseInterviews(t.Context(), formatCSV, []byte("\ufeffReport_ID , user_id,title,language,position,dialog_id,topic,difficulty,question,answer,reference,key_points\r\n"+
 		"42,7,Go interview,en,Engineer,d1,Go,2,What is GMP?,\"three things, I think\",a model,\"2|scheduled by the runtime|GMP;调度器\nlight|cheap;small\nno weight\"\n"+
 		"43,8,,zh,,,,,Redis 是什么？,,,\n"+
 		"42,,,,,,,,Another?,,,1.5|first / second|b\n"))
@@ -80,7 +80,7 @@ func TestMistakesAreNamedByLineAndField(t *testing.T) {
 			[]string{"3: answers[0].key_points[0].text: missing"}},
 		{"string id", formatJSON, strings.Replace(interview(7, 42, "x"), "42", `"42"`, 1), 0, []string{"1: report_id: must"}},
 	} {
-		got := parseInterviews(c.format, []byte(c.text))
+		got := parseInterviews(t.Context(), c.format, []byte(c.text))
 		if len(got.good) != c.good || len(got.wrong) != len(c.want) {
 			t.Errorf("%s: %d good, wrong %v", c.name, len(got.good), got.wrong)
 			continue
@@ -115,7 +115,7 @@ func FuzzImportStoresOnlyWhatTheServerWouldTake(f *testing.F) {
 		if isJSON {
 			format = formatJSON
 		}
-		got := parseInterviews(format, data)
+		got := parseInterviews(t.Context(), format, data)
 		for _, in := range got.good {
 			doc, err := json.Marshal(in)
 			if err != nil {

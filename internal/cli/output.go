@@ -29,21 +29,35 @@ func table(w io.Writer, head []string, rows [][]string) {
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, c := range row {
-			cells[i] = printable(c)
+			cells[i] = cell(c)
 		}
 		fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	t.Flush()
 }
 
-// printable keeps what somebody else wrote from steering the terminal.
+// printable keeps a text of another author from steering the terminal: control
+// characters, and those that change the direction of what follows or cannot be seen.
+// Newlines stay.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
+		if r != '\n' && steers(r) {
 			return ' '
 		}
 		return r
 	}, s)
+}
+
+// cell is printable for a text that must stay in its line.
+func cell(s string) string { return strings.ReplaceAll(printable(s), "\n", " ") }
+
+// steers reports whether a terminal does something else with r than show it.
+func steers(r rune) bool {
+	switch r {
+	case '\u200c', '\u200d': // joiners, which scripts and emoji need
+		return false
+	}
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 var jobHead = []string{"ID", "KIND", "USER", "REPORT", "REV", "QUEUE", "STATE", "STEPS", "ACCEPTED", "NOTE"}

@@ -43,7 +43,7 @@ func (p *program) submit() *cobra.Command {
 			"  evalq submit --file requests.ndjson --json",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			requests, err := p.requests(f, args)
+			requests, err := p.requests(cmd.Context(), f, args)
 			if err != nil {
 				return err
 			}
@@ -72,12 +72,12 @@ func (p *program) submit() *cobra.Command {
 }
 
 // requests reads what to submit off the arguments or the file.
-func (p *program) requests(f *submitFlags, args []string) ([]tasks.Request, error) {
+func (p *program) requests(ctx context.Context, f *submitFlags, args []string) ([]tasks.Request, error) {
 	if f.file != "" {
 		if len(args) > 0 || f.user != "" || f.report != "" || f.data != "" || f.priority != "" || f.at != "" || f.anew || f.newKind {
 			return nil, usagef("--file: each line says what to submit; leave out KIND and the flags that describe one request")
 		}
-		return p.readRequests(f.file)
+		return untilDone(ctx, func() ([]tasks.Request, error) { return p.readRequests(f.file) })
 	}
 	if len(args) == 0 {
 		return nil, usagef("name what to submit, such as: evalq submit evaluation_report --user 7 --report 42")

@@ -127,6 +127,18 @@ type Subject struct {
 
 	// Open is set when a server would let everybody in who reaches it.
 	Open bool
+	// Tokens are the tokens that are set, by the setting's name. No finding has any
+	// part of one in it.
+	Tokens map[string]string
+	// Plain is what is reached on other machines without TLS.
+	Plain []PlainPlace
+}
+
+// PlainPlace is a server that a setting reaches on another machine without TLS.
+type PlainPlace struct {
+	Setting string // such as --redis-url
+	Host    string
+	Remedy  string
 }
 
 // Config tunes an examination.

@@ -19,5 +19,6 @@ func ExampleExamine() {
 	// note redis
 	// note ledger
 	// ok settings.tokens
+	// ok settings.tls
 	// no warnings
 }

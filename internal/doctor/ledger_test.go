@@ -38,6 +38,17 @@ func TestAnOpenDoorIsNoted(t *testing.T) {
 	t.Parallel()
 	examine(t, doctor.Subject{Open: true}, nil).want("settings.tokens", doctor.Note, "EVALQ_OPERATOR_TOKEN")
 	examine(t, doctor.Subject{}, nil).want("settings.tokens", doctor.OK)
+	examine(t, doctor.Subject{Tokens: map[string]string{"EVALQ_OPERATOR_TOKEN": "passwordpasswordpassword"}}, nil).want("settings.tokens", doctor.Warning, "EVALQ_OPERATOR_TOKEN", "openssl")
+	examine(t, doctor.Subject{Tokens: map[string]string{"EVALQ_OPERATOR_TOKEN": "f1c0a9e27b35d84466e0912ab7c3d5ef"}}, nil).want("settings.tokens", doctor.OK)
+	examine(t, doctor.Subject{}, nil).want("settings.tls", doctor.OK)
+	examine(t, doctor.Subject{Plain: []doctor.PlainPlace{{Setting: "--redis-url", Host: "h", Remedy: "write rediss://"}}}, nil).want("settings.tls", doctor.Note, "--redis-url", "rediss://")
+	dir := t.TempDir()
+	for mode, level := range map[os.FileMode]doctor.Level{0o700: doctor.OK, 0o755: doctor.Note} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		examine(t, doctor.Subject{Dir: dir}, nil).want("settings.folder", level)
+	}
 }
 
 func TestALedgerThatCannotBeWrittenIsAFailure(t *testing.T) {

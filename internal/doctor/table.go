@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"context"
 	"time"
 )
 
@@ -10,7 +9,9 @@ const counting = 10 * time.Second
 
 // table has all checks, in the order in which they are made.
 var table = []check{
-	{name: "settings.tokens", looks: "whether a token is needed to sign in", group: ofSettings, look: (*visit).tokens},
+	{name: "settings.tokens", looks: "whether a token is needed to sign in, and can be guessed", group: ofSettings, look: (*visit).tokens},
+	{name: "settings.tls", looks: "databases and Redis on other machines that are reached without TLS", group: ofSettings, look: (*visit).tls},
+	{name: "settings.folder", looks: "whether other users can look into the folder of a SQLite ledger", group: ofSettings, look: (*visit).folder},
 
 	{name: "redis", looks: "whether Redis answers, and has read its data", group: ofRedis, gate: true, look: (*visit).redis},
 	{name: "redis.version", looks: "Redis 6.2 or newer, or Valkey", group: ofRedis, look: (*visit).redisVersion},
@@ -48,12 +49,4 @@ var table = []check{
 	{name: "relay", looks: "whether a relay leads, watched for 5 s", group: ofLedger, when: onlyDeep, within: 15 * time.Second, look: (*visit).relayLeads},
 
 	{name: "platform", looks: "whether the platform's database answers and has the tables and columns that are used", group: ofPlatform, look: (*visit).platform},
-}
-
-// tokens notes an open door: settings refuse one that other machines reach.
-func (v *visit) tokens(context.Context) ([]Finding, error) {
-	if v.Open {
-		return one(note("no token is set: everybody on this machine is an operator", "set EVALQ_OPERATOR_TOKEN, unless nobody else uses this machine"))
-	}
-	return one(fine("a token is needed to sign in, or nothing is served"))
 }

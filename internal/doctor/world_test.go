@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ func do(t *testing.T, rdb redis.UniversalClient, line string) {
 // onLedger is a subject with a SQLite ledger in a new folder, and without a Redis.
 func onLedger(t *testing.T, cfg *ledger.Config) (doctor.Subject, *sqlite.DB) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "data")
 	db, err := sqlite.Open(context.Background(), dir, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -130,8 +130,14 @@ func TestALookIntoAnEmptyQueueEndsWithItsContextAndAtAPush(t *testing.T) {
 		cancel()
 		began = time.Now()
 		h.wait(ctx)
-		go h.wake()
-		h.wait(t.Context())
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			h.wait(t.Context())
+		}()
+		synctest.Wait() // it waits by now
+		h.wake()
+		<-over
 		if took := time.Since(began); took != 0 {
 			t.Fatalf("an ended context and a push took %s", took)
 		}

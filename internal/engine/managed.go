@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"evalq/internal/folder"
 )
 
 // ErrNoBinary is in the error of [OpenManaged] when there is no server program
@@ -76,7 +78,7 @@ func OpenManaged(ctx context.Context, cfg *ManagedConfig) (_ *Managed, err error
 		return nil, fmt.Errorf("engine: find a server to run: %w", err)
 	}
 	c.Binary = binary
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := folder.Make(c.Dir); err != nil {
 		return nil, fmt.Errorf("engine: make the folder of the managed engine: %w", err)
 	}
 	// Resolved, because the child reports its folder so.

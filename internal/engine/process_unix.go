@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"evalq/internal/folder"
 )
 
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
@@ -22,7 +24,7 @@ func signalTo(pid int, signal syscall.Signal) error {
 // lockDir keeps other processes out of dir until the file is closed, also by
 // the death of this process. The child does not inherit it.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := folder.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,29 @@ func (l *Ledger) Audit(ctx context.Context, e tasks.AuditEntry) error {
 	return nil
 }
 
-// AuditLog lists the newest entries, newest first.
+// AuditLog lists the newest entries of all kinds, newest first.
 func (l *Ledger) AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, error) {
-	rows, err := l.rows(ctx, `SELECT at, who, action, target, detail, remote FROM evalq_audit ORDER BY seq DESC LIMIT ?`, limit)
+	return l.audited(ctx, `1 = 1`, limit)
+}
+
+// AuditPage lists a page of the entries that q selects, newest first.
+func (l *Ledger) AuditPage(ctx context.Context, q tasks.AuditQuery) ([]tasks.AuditEntry, error) {
+	where, args := `action NOT IN (?, ?)`, []any{tasks.AuditSignIn, tasks.AuditSignInFailed}
+	if q.SignIns {
+		where = `action IN (?, ?)`
+	}
+	if q.Before > 0 {
+		where, args = where+` AND seq < ?`, append(args, q.Before)
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	return l.audited(ctx, where, min(limit, 500), args...)
+}
+
+func (l *Ledger) audited(ctx context.Context, where string, limit int, args ...any) ([]tasks.AuditEntry, error) {
+	rows, err := l.rows(ctx, `SELECT seq, at, who, action, target, detail, remote FROM evalq_audit WHERE `+where+` ORDER BY seq DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, readError("audit log", err)
 	}
@@ -31,7 +51,7 @@ func (l *Ledger) AuditLog(ctx context.Context, limit int) ([]tasks.AuditEntry, e
 	for rows.Next() {
 		var e tasks.AuditEntry
 		var when int64
-		if err := rows.Scan(&when, &e.Who, &e.Action, &e.Target, &e.Detail, &e.From); err != nil {
+		if err := rows.Scan(&e.Seq, &when, &e.Who, &e.Action, &e.Target, &e.Detail, &e.From); err != nil {
 			return nil, readError("audit log", err)
 		}
 		e.At = at(when)

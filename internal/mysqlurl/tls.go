@@ -3,6 +3,7 @@ package mysqlurl
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -48,4 +49,24 @@ func withTLS(cfg *mysql.Config, host string, f tlsfiles.Files) error {
 	}
 	cfg.TLS, cfg.TLSConfig = settings, ""
 	return nil
+}
+
+// PlainHost is the host that a URL may reach without TLS: tls=preferred goes on
+// without it when the server has none. It is empty for a socket, and for a URL that
+// cannot be read.
+func PlainHost(raw string) string {
+	cfg, err := Parse(raw)
+	if err != nil || cfg.Net != "tcp" || cfg.TLS != nil && !cfg.AllowFallbackToPlaintext {
+		return ""
+	}
+	switch cfg.TLSConfig {
+	case "", "false", "preferred":
+	default:
+		return ""
+	}
+	host, _, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return cfg.Addr
+	}
+	return host
 }

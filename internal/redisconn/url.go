@@ -298,3 +298,12 @@ func Redacted(rawURL string) string {
 	}
 	return "***"
 }
+
+// PlainHost is the host that a Redis URL reaches without TLS; empty when it uses TLS
+// or a socket, or cannot be read.
+func PlainHost(rawURL string) string {
+	if a, err := parseAddress(rawURL); err == nil && a.scheme == "redis" {
+		return a.host
+	}
+	return ""
+}

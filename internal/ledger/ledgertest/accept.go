@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -244,6 +245,34 @@ func pausesAndAudit(w *world) {
 	w.must(err)
 	if len(log) != 2 || log[0].Who != "b" || log[0].From != "127.0.0.1" || log[1].At.IsZero() {
 		w.t.Fatalf("audit log %+v", log)
+	}
+}
+
+func auditPages(w *world) {
+	for i := range 7 {
+		w.must(w.Audit(w.ctx, tasks.AuditEntry{Who: "a", Action: "job.retry", Target: fmt.Sprint(i)}))
+		for range 3 {
+			w.must(w.Audit(w.ctx, tasks.AuditEntry{Who: "b", Action: tasks.AuditSignInFailed, Target: "unknown"}))
+		}
+	}
+	w.must(w.Audit(w.ctx, tasks.AuditEntry{Who: "a", Action: tasks.AuditSignIn, Target: "a"}))
+	var targets []string
+	q := tasks.AuditQuery{Limit: 3}
+	for range 3 {
+		page, err := w.AuditPage(w.ctx, q)
+		w.must(err)
+		for _, e := range page {
+			targets = append(targets, e.Target)
+			q.Before = e.Seq
+		}
+	}
+	if got := strings.Join(targets, ""); got != "6543210" {
+		w.t.Fatalf("the actions are %q", got)
+	}
+	page, err := w.AuditPage(w.ctx, tasks.AuditQuery{SignIns: true})
+	w.must(err)
+	if len(page) != 22 || page[0].Action != tasks.AuditSignIn {
+		w.t.Fatalf("%d sign-ins: %+v", len(page), page)
 	}
 }
 

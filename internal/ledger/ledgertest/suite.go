@@ -69,6 +69,7 @@ func Run(t *testing.T, open Opener) {
 		{"lists are bounded in bytes however long the messages are", listsAreBoundedInBytes},
 		{"an interview of another user is refused", interviewOwner},
 		{"pauses and audit entries are kept", pausesAndAudit},
+		{"the audit log is paged, and sign-ins are apart from what people did", auditPages},
 		{"what cannot be read is kept once, with its bytes, until somebody settles it", quarantine},
 		{"a task is in quarantine once whatever is read of it, and a large one with its beginning", quarantineKeepsOneOfATask},
 		{"what one source may leave in quarantine is bounded, and what is open there stays", quarantineIsBounded},

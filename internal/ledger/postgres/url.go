@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -53,4 +54,21 @@ func renew(url string, c *pgx.ConnConfig) {
 		all[i] = &one
 	}
 	c.Fallbacks = all
+}
+
+// PlainHosts are the hosts that a URL may reach without TLS: sslmode allow and prefer,
+// which is the default, go on without it when the server has none. Sockets are left
+// out.
+func PlainHosts(url string) (hosts []string) {
+	conf, err := parse(url)
+	if err != nil {
+		return nil
+	}
+	ways := append([]*pgconn.FallbackConfig{{Host: conf.Host, TLSConfig: conf.TLSConfig}}, conf.Fallbacks...)
+	for _, way := range ways {
+		if way.TLSConfig == nil && !strings.HasPrefix(way.Host, "/") && !slices.Contains(hosts, way.Host) {
+			hosts = append(hosts, way.Host)
+		}
+	}
+	return hosts
 }

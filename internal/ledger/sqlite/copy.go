@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"evalq/internal/folder"
 )
 
 // spare is the room that a copy leaves free on the disk: the start after it needs
@@ -74,7 +76,7 @@ func copyFile(ctx context.Context, from, to string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w: %q is no regular file", ErrUnfit, from)
 	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	out, err := folder.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY)
 	if err != nil {
 		return err
 	}

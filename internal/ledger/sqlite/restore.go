@@ -13,6 +13,7 @@ import (
 
 	"github.com/pressly/goose/v3/database"
 
+	"evalq/internal/folder"
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
 	"evalq/tasks"
@@ -134,7 +135,7 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 	if _, err := os.Stat(file); err != nil {
 		return Info{}, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir); err != nil {
 		return Info{}, err
 	}
 	lock, err := lockDir(dir)
@@ -147,13 +148,10 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 		return Info{}, ErrOccupied
 	}
 	fresh := filepath.Join(dir, "restore.partial")
-	defer func() {
-		for _, end := range fileEnds {
-			if rerr := os.Remove(fresh + end); !errors.Is(rerr, os.ErrNotExist) {
-				err = errors.Join(err, rerr)
-			}
-		}
-	}()
+	if err := removeFiles(fresh); err != nil { // of a restoration that was cut off
+		return Info{}, err
+	}
+	defer func() { err = errors.Join(err, removeFiles(fresh)) }()
 	if err := copyLedger(ctx, file, fresh); err != nil {
 		return Info{}, err
 	}
@@ -178,6 +176,16 @@ func Restore(ctx context.Context, file, dir string, force bool, now time.Time) (
 		return Info{}, err
 	}
 	return info, syncFile(dir)
+}
+
+// removeFiles removes a database's files, as far as they are there.
+func removeFiles(path string) (err error) {
+	for _, end := range fileEnds {
+		if rerr := os.Remove(path + end); !errors.Is(rerr, os.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
 }
 
 // fileEnds are what the names of a database's files end in.

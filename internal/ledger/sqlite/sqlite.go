@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver
 
+	"evalq/internal/folder"
 	"evalq/internal/ledger"
 	"evalq/internal/ledger/migration"
 )
@@ -59,14 +60,19 @@ func Open(ctx context.Context, dir string, cfg *ledger.Config) (_ *DB, err error
 			err = fmt.Errorf("sqlite: open ledger in %q: %w", dir, explain(err))
 		}
 	}()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
+	if err := folder.Make(dir); err != nil {
+		return nil, err
 	}
 	if d.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, fileName)
 	d.path = path
+	for _, end := range fileEnds {
+		if err := folder.CheckFile(path + end); err != nil {
+			return nil, err
+		}
+	}
 	known := lastLedger(d.lock)
 	if err := errors.Join(checkHeader(path, known), clean(dir)); err != nil {
 		return nil, err
@@ -130,7 +136,7 @@ func (d *DB) Close() error {
 // private makes the file, empty if it is new, readable by its owner only; SQLite
 // gives its journal the same mode.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := folder.OpenFile(path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
 	}
@@ -168,7 +174,7 @@ func fileURL(path string, options url.Values) string {
 }
 
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := folder.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose a folder that can be written with --data-dir", err)
 	}
