@@ -36,10 +36,20 @@ var (
 type InvalidError struct{ Err error }
 
 // Error is the cause's text.
-func (e *InvalidError) Error() string { return e.Err.Error() }
+func (e *InvalidError) Error() string {
+	if e == nil || e.Err == nil {
+		return "invalid input"
+	}
+	return e.Err.Error()
+}
 
 // Unwrap gives the cause.
-func (e *InvalidError) Unwrap() error { return e.Err }
+func (e *InvalidError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Error gives an error its class. Err may be nil.
 type Error struct {
@@ -54,14 +64,28 @@ type Error struct {
 
 // Error is the class, then the cause.
 func (e *Error) Error() string {
-	if e.Err == nil {
-		return string(e.Class)
+	class := e.class()
+	if e == nil || e.Err == nil {
+		return string(class)
 	}
-	return string(e.Class) + ": " + e.Err.Error()
+	return string(class) + ": " + e.Err.Error()
 }
 
 // Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
+
+// class is ClassInternal for a nil pointer and for an Error that names no class.
+func (e *Error) class() Class {
+	if e == nil || e.Class == "" {
+		return ClassInternal
+	}
+	return e.Class
+}
 
 // NewError gives err a class. A nil err is allowed.
 func NewError(class Class, err error) error { return &Error{Class: class, Err: err} }
@@ -74,7 +98,7 @@ func ClassOf(err error) Class {
 	case err == nil:
 		return ""
 	case errors.As(err, &e):
-		return e.Class
+		return e.class()
 	case errors.Is(err, context.DeadlineExceeded):
 		return ClassTimeout
 	}
@@ -88,7 +112,7 @@ func IsPermanent(err error) bool { return ClassOf(err).Permanent() }
 // or zero.
 func RetryAfter(err error) time.Duration {
 	// A handler that gives the error a class of its own leaves the wait inside.
-	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+	for e := (*Error)(nil); errors.As(err, &e) && e != nil; err = e.Err {
 		if e.After > 0 {
 			return e.After
 		}
@@ -101,8 +125,14 @@ type skipError struct{ reason string }
 func (e *skipError) Error() string { return "skipped: " + e.reason }
 
 // Skip is what a handler returns when there is nothing to do and that is no
-// failure. The reason is a word or two and is shown to people.
-func Skip(reason string) error { return &skipError{reason} }
+// failure. The reason is a word or two and is shown to people; an empty one is
+// "nothing to do".
+func Skip(reason string) error {
+	if reason == "" {
+		reason = "nothing to do"
+	}
+	return &skipError{reason}
+}
 
 // SkipReason gives the reason when err is one of Skip's.
 func SkipReason(err error) (string, bool) {
@@ -118,11 +148,16 @@ type holdError struct {
 	wait time.Duration
 }
 
-func (e *holdError) Error() string { return "held: " + string(e.hold) }
+func (e *holdError) Error() string {
+	if e.hold == HoldNone {
+		return "tasks.WaitFor was given no reason to wait for"
+	}
+	return "held: " + string(e.hold)
+}
 
 // WaitFor is what a handler returns when the job cannot go on until something
 // else has happened. The job leaves its slot, costs no attempt, and comes back
-// when the hold is released or after wait.
+// when the hold is released or after wait. An empty hold is a failure instead.
 func WaitFor(hold Hold, wait time.Duration) error { return &holdError{hold, wait} }
 
 // HoldOf gives the hold when err is one of WaitFor's.

@@ -150,7 +150,7 @@ func NewPayload(kind Kind, userID, reportID int64, data json.RawMessage) Payload
 
 // Encode writes p as the JSON object that Parse reads.
 func Encode(p Payload) ([]byte, error) {
-	if err := p.Validate(); err != nil {
+	if err := validatePayload(p); err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
@@ -198,20 +198,25 @@ type Request struct {
 	NewKind bool
 }
 
-// Validate names the first field that is wrong.
-func (r Request) Validate() error {
-	switch r.Payload.(type) {
+// validatePayload refuses nil and types of others before it calls a method of p.
+func validatePayload(p Payload) error {
+	switch p.(type) {
 	case nil:
 		return errors.New("payload: missing; give tasks.EvaluationReport, tasks.TopicEvaluation or tasks.Custom")
 	case EvaluationReport, TopicEvaluation, Custom:
 	default:
 		// A pointer would pass for a payload and lose its data on the way.
-		return fmt.Errorf("payload: %T is none; give a value of tasks.EvaluationReport, tasks.TopicEvaluation or tasks.Custom", r.Payload)
+		return fmt.Errorf("payload: %T is none; give a value of tasks.EvaluationReport, tasks.TopicEvaluation or tasks.Custom", p)
 	}
-	if err := r.Payload.Kind().Validate(); err != nil {
+	if err := p.Kind().Validate(); err != nil {
 		return err
 	}
-	if err := r.Payload.Validate(); err != nil {
+	return p.Validate()
+}
+
+// Validate names the first field that is wrong.
+func (r Request) Validate() error {
+	if err := validatePayload(r.Payload); err != nil {
 		return err
 	}
 	if r.Priority != "" {

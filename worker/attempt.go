@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"evalq/tasks"
@@ -23,6 +24,9 @@ type attempt struct {
 	queue   tasks.Priority // that the task is in
 	cancel  context.CancelCauseFunc
 	idle    *time.Timer
+
+	returned atomic.Bool // the handler has; a goroutine that it left behind changes nothing any more
+	steps    steps
 
 	mu    sync.Mutex
 	judge string
@@ -62,6 +66,7 @@ func (a *attempt) run(ctx context.Context) (json.RawMessage, error) {
 		a.cancel(tasks.NewError(tasks.ClassNoProgress, fmt.Errorf("no step was finished for %s", a.policy.IdleTimeout)))
 	})
 	defer a.idle.Stop()
+	defer a.returned.Store(true)
 	return a.call(ctx)
 }
 
@@ -176,7 +181,7 @@ func (a *attempt) trouble(ctx context.Context, err error) tasks.Trouble {
 		t.Failure = tasks.Failure{Class: tasks.ClassPanic, Message: p.Error(), Stack: p.stack}
 		return t
 	}
-	if hold, wait, ok := tasks.HoldOf(err); ok {
+	if hold, wait, ok := tasks.HoldOf(err); ok && hold != tasks.HoldNone {
 		t.Hold, t.HoldFor = hold, wait
 		return t
 	}

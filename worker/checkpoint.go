@@ -30,10 +30,19 @@ type Step func(ctx context.Context) (json.RawMessage, error)
 // later. Between the end of fn and the commit lies the only moment at which a
 // crash makes the step happen again.
 //
+// Goroutines of one attempt may call it at the same time. Calls with the same key
+// run one after the other, and after the first success the rest get its outcome; a
+// step that asks for itself is refused. A nil ctx, a nil fn and a key that is empty
+// or above 500 bytes are a *tasks.InvalidError. Once the handler has returned, the
+// error is tasks.ErrStale.
+//
 // Outside a worker, in a test of a handler, it calls fn.
 func Checkpoint(ctx context.Context, key string, fn Step) (json.RawMessage, error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
+	if err := checkStep(ctx, key, fn); err != nil {
+		return nil, err
+	}
+	a := attemptOf(ctx)
+	if a == nil {
 		return fn(ctx)
 	}
 	v, _, err := a.once(ctx, a.job.Scope(), key, fn)
@@ -48,8 +57,11 @@ func Checkpoint(ctx context.Context, key string, fn Step) (json.RawMessage, erro
 // While another job is at work on the same step it returns tasks.WaitFor, which
 // the handler passes on: the job then waits off its slot.
 func SharedCheckpoint(ctx context.Context, key string, fn Step) (value json.RawMessage, kept bool, err error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
+	if err := checkStep(ctx, key, fn); err != nil {
+		return nil, false, err
+	}
+	a := attemptOf(ctx)
+	if a == nil {
 		v, err := fn(ctx)
 		return v, false, err
 	}
@@ -62,59 +74,63 @@ func SharedCheckpoint(ctx context.Context, key string, fn Step) (value json.RawM
 // not make the attempt free of charge any more, so the budget bounds how often it
 // is paid for. Return an error that says what is wrong with the outcome. Outside a
 // worker it does nothing.
+//
+// A nil ctx and a key that is empty or above 500 bytes are a *tasks.InvalidError.
 func ForgetStep(ctx context.Context, key string) error {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return nil
-	}
-	return a.forget(ctx, a.job.Scope(), key)
+	return forget(ctx, key, tasks.Job.Scope)
 }
 
 // ForgetSharedStep is ForgetStep for a step of [SharedCheckpoint]. A step that
 // another job is at work on is left to it.
 func ForgetSharedStep(ctx context.Context, key string) error {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return nil
-	}
-	return a.forget(ctx, a.job.ReportScope(), key)
+	return forget(ctx, key, tasks.Job.ReportScope)
 }
 
 // forget has a deadline of its own: an outcome that cannot be used has to go also
 // when the attempt has been told to stop.
-func (a *attempt) forget(ctx context.Context, scope, key string) error {
-	if err := checkKey(key); err != nil {
-		return err
+func forget(ctx context.Context, key string, scope func(tasks.Job) string) error {
+	if err := checkKey(ctx, key); err != nil {
+		return fmt.Errorf("worker: forget step: %w", err)
+	}
+	a := attemptOf(ctx)
+	switch {
+	case a == nil:
+		return nil
+	case a.returned.Load():
+		return fmt.Errorf("worker: forget step: %w", errReturned)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return a.alive(a.s.ledger.ForgetStep(ctx, a.fence, scope, key))
-}
-
-func checkKey(key string) error {
-	if key == "" || len(key) > 500 {
-		return fmt.Errorf("worker: checkpoint key of %d bytes: use 1 to 500", len(key))
-	}
-	return nil
+	return a.alive(a.s.ledger.ForgetStep(ctx, a.fence, scope(a.job), key))
 }
 
 // Progress tells people how far a job is: of total steps, done are finished,
 // kept of them were stored by earlier attempts. It is a sign of progress. An
-// error means that the handler should stop and return it. Outside a worker it
-// does nothing.
+// error means that the handler should stop and return it. Counts for which
+// 0 <= kept <= done <= total does not hold, and a nil ctx, are a
+// *tasks.InvalidError, and nothing changes. Outside a worker it does nothing else.
 func Progress(ctx context.Context, done, kept, total int) error {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		return nil
+	p := tasks.Progress{Done: done, Kept: kept, Total: total}
+	if ctx == nil {
+		return fmt.Errorf("worker: progress: %w", errNilContext)
 	}
-	err := a.s.ledger.Progress(ctx, a.fence, tasks.Progress{Done: done, Kept: kept, Total: total})
-	return a.alive(err)
+	if err := checkProgress(p); err != nil {
+		return err
+	}
+	a := attemptOf(ctx)
+	switch {
+	case a == nil:
+		return nil
+	case a.returned.Load():
+		return fmt.Errorf("worker: progress: %w", errReturned)
+	}
+	return a.alive(a.s.ledger.Progress(ctx, a.fence, p))
 }
 
 // MadeBy names what made the result, such as a model and its version; it is
 // stored beside it. Outside a worker it does nothing.
 func MadeBy(ctx context.Context, judge string) {
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+	if a := attemptOf(ctx); a != nil {
 		a.mu.Lock()
 		a.judge = judge
 		a.mu.Unlock()
@@ -124,16 +140,21 @@ func MadeBy(ctx context.Context, judge string) {
 // Ref names the attempt at work in ctx: for logs, and for those who keep account
 // of the calls that it pays for. Outside a worker it is the zero Ref.
 func Ref(ctx context.Context) tasks.Ref {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
+	a := attemptOf(ctx)
+	if a == nil {
 		return tasks.Ref{}
 	}
 	return a.job.Ref()
 }
 
 func (a *attempt) once(ctx context.Context, scope, key string, fn Step) (json.RawMessage, bool, error) {
-	if err := checkKey(key); err != nil {
+	ctx, leave, err := a.steps.enter(ctx, stepName{scope, key})
+	if err != nil {
 		return nil, false, err
+	}
+	defer leave()
+	if a.returned.Load() {
+		return nil, false, fmt.Errorf("worker: checkpoint: %w", errReturned)
 	}
 	c, err := a.claim(ctx, scope, key)
 	if err := a.alive(err); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -71,10 +72,10 @@ func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rdb == nil {
+	if isNil(rdb) {
 		return nil, errors.New("worker: the Redis client is nil")
 	}
-	if l == nil {
+	if isNil(l) {
 		return nil, errors.New("worker: the ledger is nil")
 	}
 	redisconn.GuardClient(rdb)
@@ -87,13 +88,30 @@ func New(rdb redis.UniversalClient, l Ledger, cfg *Config) (*Server, error) {
 	return s, nil
 }
 
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
+}
+
 // ID names this worker in attempts and events.
-func (s *Server) ID() string { return s.id }
+func (s *Server) ID() string {
+	if s == nil {
+		return ""
+	}
+	return s.id
+}
 
 // Run serves until ctx ends, then drains: it takes no more tasks, gives running
 // jobs DrainTimeout, and hands the rest back uncharged. It returns nil after
 // that, or ErrStuck. It can run once.
 func (s *Server) Run(ctx context.Context) error {
+	switch {
+	case s == nil || s.ledger == nil:
+		return errors.New("worker: Run: make the Server with New")
+	case ctx == nil:
+		return fmt.Errorf("worker: Run: %w", errNilContext)
+	}
 	ran := true
 	s.once.Do(func() { ran = false })
 	if ran {
