@@ -48,13 +48,18 @@ var (
 	// ErrUnauthorized: the server refuses the token, or the token may not do
 	// this.
 	ErrUnauthorized = errors.New("not authorised")
+	// ErrClosed: the Client was closed. What a call that was under way then has done
+	// is unknown.
+	ErrClosed = errors.New("the client is closed")
 )
 
-// Client is safe for concurrent use.
+// Client is safe for concurrent use. Make one with Open: the methods of the zero
+// value return errors.
 type Client struct {
 	side   side    // nil with a Redis URL
 	queue  *queue  // set with a Redis URL
 	direct *direct // the side, with the URL of a database
+	life   *life
 }
 
 // side is how a ledger is reached: through a server, or in its database.
@@ -78,6 +83,9 @@ type side interface {
 // server need not run yet, since each call waits for it. Of a database it keeps
 // up to ten connections. The error never has a part of a password in it.
 func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("client: open: %w", errNilContext)
+	}
 	c, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -92,19 +100,19 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Client{side: r}, nil
+		return &Client{side: r, life: newLife()}, nil
 	case "redis", "rediss", "unix", "redis-socket":
 		q, err := openQueue(ctx, rawURL, c)
 		if err != nil {
 			return nil, err
 		}
-		return &Client{queue: q}, nil
+		return &Client{queue: q, life: newLife()}, nil
 	case "mysql", "postgres", "postgresql":
 		d, err := openDirect(ctx, s, s+rawURL[len(s):], c)
 		if err != nil {
 			return nil, err
 		}
-		return &Client{side: d, direct: d}, nil
+		return &Client{side: d, direct: d, life: newLife()}, nil
 	case "sqlite":
 		return nil, errors.New("client: a SQLite ledger belongs to the one process that serves it: give that one's http:// URL")
 	default:
@@ -112,20 +120,31 @@ func Open(ctx context.Context, rawURL string, cfg *Config) (*Client, error) {
 	}
 }
 
-// Close releases connections. Calls under way may fail.
+// Close ends calls under way with ErrClosed, as it does all later ones, and releases
+// connections. It may be called again.
 func (c *Client) Close() error {
-	if c.queue != nil {
-		return c.queue.close()
+	if c == nil || c.life == nil {
+		return nil
 	}
-	return c.side.close()
+	return c.life.close(func() error {
+		if c.queue != nil {
+			return c.queue.close()
+		}
+		return c.side.close()
+	})
 }
 
-// ledger gives the side that can do everything.
-func (c *Client) ledger(doing string) (side, error) {
-	if c.side == nil {
-		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsLedger)
+// ledger gives the side that can do everything, and the context of one call.
+func (c *Client) ledger(ctx context.Context, doing string) (context.Context, context.CancelFunc, side, error) {
+	ctx, done, err := c.begin(ctx, doing)
+	if err != nil {
+		return nil, nil, nil, err
 	}
-	return c.side, nil
+	if c.side == nil {
+		done()
+		return nil, nil, nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsLedger)
+	}
+	return ctx, done, c.side, nil
 }
 
 // Submit asks for an evaluation and returns its job, new or existing. A dead
@@ -143,12 +162,14 @@ func (c *Client) ledger(doing string) (side, error) {
 // in the ledger then. A task that still waits for the same kind, user,
 // report and data stands for this submission too.
 func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
-	r := tasks.Request{Payload: payload}
-	for _, o := range opts {
-		o(&r)
+	ctx, done, err := c.begin(ctx, "submit")
+	if err != nil {
+		return tasks.Job{}, err
 	}
-	if err := r.Validate(); err != nil {
-		return tasks.Job{}, fmt.Errorf("client: submit: %w", &tasks.InvalidError{Err: err})
+	defer done()
+	r, err := requestOf(payload, opts)
+	if err != nil {
+		return tasks.Job{}, fmt.Errorf("client: submit: %w", err)
 	}
 	if c.queue != nil {
 		return c.queue.submit(ctx, r)
@@ -162,6 +183,11 @@ func (c *Client) Submit(ctx context.Context, payload tasks.Payload, opts ...Opti
 // sent, if any; the requests of such a piece and of those after it have it as
 // their Err.
 func (c *Client) SubmitMany(ctx context.Context, requests []tasks.Request) ([]tasks.Accepting, error) {
+	ctx, done, err := c.begin(ctx, "submit many")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if c.queue != nil {
 		return c.queue.submitMany(ctx, requests)
 	}
@@ -171,10 +197,11 @@ func (c *Client) SubmitMany(ctx context.Context, requests []tasks.Request) ([]ta
 // Get reads a job, with its result once it has succeeded. tasks.ErrNotFound
 // when there is none.
 func (c *Client) Get(ctx context.Context, id string) (tasks.Job, error) {
-	r, err := c.ledger("get")
+	ctx, done, r, err := c.ledger(ctx, "get")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	return r.get(ctx, id)
 }
 
@@ -182,10 +209,11 @@ func (c *Client) Get(ctx context.Context, id string) (tasks.Job, error) {
 // that shows a result or how far it is. tasks.ErrNotFound when nothing was ever
 // submitted.
 func (c *Client) Find(ctx context.Context, kind tasks.Kind, userID, reportID int64) (tasks.Job, error) {
-	r, err := c.ledger("find")
+	ctx, done, r, err := c.ledger(ctx, "find")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	return r.find(ctx, kind, userID, reportID)
 }
 
@@ -194,10 +222,11 @@ func (c *Client) Find(ctx context.Context, kind tasks.Kind, userID, reportID int
 // asking while the server restarts or cannot be reached, and ends early only
 // with ctx, when there is no such job, or when it is not authorised.
 func (c *Client) Wait(ctx context.Context, id string) (tasks.Job, error) {
-	r, err := c.ledger("wait")
+	ctx, done, r, err := c.ledger(ctx, "wait")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	return r.wait(ctx, id)
 }
 
@@ -205,10 +234,11 @@ func (c *Client) Wait(ctx context.Context, id string) (tasks.Job, error) {
 // of their payloads; Get has both. A page may hold fewer jobs than f.Limit while
 // Next is not empty, since its size in bytes is bounded too.
 func (c *Client) List(ctx context.Context, f tasks.Filter) (tasks.Page, error) {
-	r, err := c.ledger("list")
+	ctx, done, r, err := c.ledger(ctx, "list")
 	if err != nil {
 		return tasks.Page{}, err
 	}
+	defer done()
 	return r.list(ctx, f)
 }
 
@@ -241,12 +271,16 @@ func (c *Client) All(ctx context.Context, f tasks.Filter) iter.Seq2[tasks.Job, e
 // be empty. The job returned is the one that runs: with EvaluateAnew, the next
 // revision.
 func (c *Client) Retry(ctx context.Context, id, why string, opts ...RetryOption) (tasks.Job, error) {
-	r, err := c.ledger("retry")
+	ctx, done, r, err := c.ledger(ctx, "retry")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	var how tasks.RetryOptions
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return tasks.Job{}, fmt.Errorf("client: retry: %w", &tasks.InvalidError{Err: fmt.Errorf("option %d of %d is nil", i+1, len(opts))})
+		}
 		o(&how)
 	}
 	return r.retry(ctx, id, how, why)
@@ -256,28 +290,31 @@ func (c *Client) Retry(ctx context.Context, id, why string, opts ...RetryOption)
 // so in CancelAsk. tasks.ErrConflict when it has succeeded or is dead. Why is
 // kept with the event and may be empty.
 func (c *Client) Cancel(ctx context.Context, id, why string) (tasks.Job, error) {
-	r, err := c.ledger("cancel")
+	ctx, done, r, err := c.ledger(ctx, "cancel")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	return r.cancel(ctx, id, why)
 }
 
 // Attempts reads every try at a job, oldest first.
 func (c *Client) Attempts(ctx context.Context, id string) ([]tasks.Attempt, error) {
-	r, err := c.ledger("attempts")
+	ctx, done, r, err := c.ledger(ctx, "attempts")
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return r.attempts(ctx, id)
 }
 
 // Events reads every move of a job, oldest first.
 func (c *Client) Events(ctx context.Context, id string) ([]tasks.Event, error) {
-	r, err := c.ledger("events")
+	ctx, done, r, err := c.ledger(ctx, "events")
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return r.events(ctx, id)
 }
 
@@ -285,19 +322,21 @@ func (c *Client) Events(ctx context.Context, id string) ([]tasks.Event, error) {
 // describes; jobs that wait for it go on. Changed is false when the same was
 // stored already.
 func (c *Client) PutInterview(ctx context.Context, reportID int64, doc json.RawMessage) (changed bool, err error) {
-	r, err := c.ledger("put interview")
+	ctx, done, r, err := c.ledger(ctx, "put interview")
 	if err != nil {
 		return false, err
 	}
+	defer done()
 	return r.putInterview(ctx, reportID, doc)
 }
 
 // Report reads the newest stored results of both kinds for an interview,
 // together with where their jobs stand. It never starts an evaluation.
 func (c *Client) Report(ctx context.Context, reportID int64) (json.RawMessage, error) {
-	r, err := c.ledger("report")
+	ctx, done, r, err := c.ledger(ctx, "report")
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return r.report(ctx, reportID)
 }

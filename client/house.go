@@ -17,16 +17,17 @@ import (
 var ErrNeedsServer = errors.New("this needs an http:// or https:// URL of evalq")
 
 // server gives the side that keeps house.
-func (c *Client) server(doing string) (*rest, error) {
-	s, err := c.ledger(doing)
+func (c *Client) server(ctx context.Context, doing string) (context.Context, context.CancelFunc, *rest, error) {
+	ctx, done, s, err := c.ledger(ctx, doing)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	r, ok := s.(*rest)
 	if !ok {
-		return nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsServer)
+		done()
+		return nil, nil, nil, fmt.Errorf("client: %s: %w", doing, ErrNeedsServer)
 	}
-	return r, nil
+	return ctx, done, r, nil
 }
 
 // Purge removes what finished before then, as the server's /docs say, and comes
@@ -34,10 +35,11 @@ func (c *Client) server(doing string) (*rest, error) {
 // error. With dryRun it only counts. It needs an operator's token. Repeating is
 // safe.
 func (c *Client) Purge(ctx context.Context, before time.Time, dryRun bool) (tasks.Removed, error) {
-	r, err := c.server("purge")
+	ctx, done, r, err := c.server(ctx, "purge")
 	if err != nil {
 		return tasks.Removed{}, err
 	}
+	defer done()
 	return r.remove(ctx, "purge", map[string]any{"before": before.UTC(), "dry_run": dryRun})
 }
 
@@ -45,10 +47,11 @@ func (c *Client) Purge(ctx context.Context, before time.Time, dryRun bool) (task
 // tasks in Redis. Unfinished jobs are cancelled, and running ones waited for. It
 // comes back when nothing is left or ctx ends, like Purge.
 func (c *Client) Erase(ctx context.Context, userID int64, dryRun bool) (tasks.Removed, error) {
-	r, err := c.server("erase")
+	ctx, done, r, err := c.server(ctx, "erase")
 	if err != nil {
 		return tasks.Removed{}, err
 	}
+	defer done()
 	return r.remove(ctx, "erase", map[string]any{"user_id": userID, "dry_run": dryRun})
 }
 
@@ -59,10 +62,11 @@ func (c *Client) Erase(ctx context.Context, userID int64, dryRun bool) (tasks.Re
 // where to go on, come back with the error. Dead and cancelled jobs are left
 // alone. It needs an operator's token. Repeating is safe.
 func (c *Client) Backfill(ctx context.Context, ask tasks.Backfill) (tasks.Backfilled, error) {
-	r, err := c.server("backfill")
+	ctx, done, r, err := c.server(ctx, "backfill")
 	if err != nil {
 		return tasks.Backfilled{}, err
 	}
+	defer done()
 	return r.backfill(ctx, ask)
 }
 
@@ -72,9 +76,13 @@ func (c *Client) Backfill(ctx context.Context, ask tasks.Backfill) (tasks.Backfi
 // tasks.ErrConflict when the ledger is in a database server, which is to be
 // copied with its own tools, or when another copy is being made.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	r, err := c.server("backup")
+	ctx, done, r, err := c.server(ctx, "backup")
 	if err != nil {
 		return 0, err
+	}
+	defer done()
+	if w == nil {
+		return 0, fmt.Errorf("client: backup: %w", &tasks.InvalidError{Err: errors.New("the writer is nil")})
 	}
 	n, err := r.http.download(ctx, call{doing: "backup", method: http.MethodPost, path: "/v1/admin/backup"}, "application/vnd.sqlite3", w)
 	if err != nil {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"time"
 
 	"evalq/tasks"
@@ -8,6 +9,21 @@ import (
 
 // Option adds a wish to a submission.
 type Option func(*tasks.Request)
+
+// requestOf is the request that the options make of a payload.
+func requestOf(payload tasks.Payload, opts []Option) (tasks.Request, error) {
+	r := tasks.Request{Payload: payload}
+	for i, o := range opts {
+		if o == nil {
+			return r, &tasks.InvalidError{Err: fmt.Errorf("option %d of %d is nil", i+1, len(opts))}
+		}
+		o(&r)
+	}
+	if err := r.Validate(); err != nil {
+		return r, &tasks.InvalidError{Err: err}
+	}
+	return r, nil
+}
 
 // WithPriority chooses the queue. Without it, it is tasks.Default. A job that is
 // under way moves to a more urgent queue, never to a less urgent one.

@@ -11,7 +11,12 @@ import (
 
 // PgxTx makes a transaction of pgx's own kind one that [Client.SubmitTx] takes.
 // Committing and rolling back stay with tx.
-func PgxTx(tx pgx.Tx) Tx { return pgxTx{tx} }
+func PgxTx(tx pgx.Tx) Tx {
+	if isNil(tx) {
+		return nil // which SubmitTx refuses
+	}
+	return pgxTx{tx}
+}
 
 type pgxTx struct{ tx pgx.Tx }
 

@@ -13,10 +13,11 @@ import (
 // what nobody has dealt with; with all, it lists what was settled too. It gives 500
 // entries at most.
 func (c *Client) Quarantine(ctx context.Context, all bool) (entries []tasks.Quarantined, open int, err error) {
-	r, err := c.server("quarantine")
+	ctx, done, r, err := c.server(ctx, "quarantine")
 	if err != nil {
 		return nil, 0, err
 	}
+	defer done()
 	var answer struct {
 		Entries []tasks.Quarantined `json:"entries"`
 		Open    int                 `json:"open"`
@@ -32,10 +33,11 @@ func (c *Client) Quarantine(ctx context.Context, all bool) (entries []tasks.Quar
 // tasks.ErrNotFound that there is no such open entry; tasks.ErrConflict that its
 // sender has to send it again. It needs an operator's token.
 func (c *Client) Replay(ctx context.Context, id, userID, reportID int64) (job tasks.Job, err error) {
-	r, err := c.server("replay")
+	ctx, done, r, err := c.server(ctx, "replay")
 	if err != nil {
 		return tasks.Job{}, err
 	}
+	defer done()
 	body := map[string]int64{}
 	for name, n := range map[string]int64{"user_id": userID, "report_id": reportID} {
 		if n != 0 {
@@ -50,10 +52,11 @@ func (c *Client) Replay(ctx context.Context, id, userID, reportID int64) (job ta
 // Discard settles an entry of the quarantine and removes its bytes. It needs an
 // operator's token.
 func (c *Client) Discard(ctx context.Context, id int64) error {
-	r, err := c.server("discard")
+	ctx, done, r, err := c.server(ctx, "discard")
 	if err != nil {
 		return err
 	}
+	defer done()
 	var answer struct{}
 	return r.http.call(ctx, call{doing: "discard", method: http.MethodPost, path: quarantinePath(id, "discard"), into: &answer})
 }

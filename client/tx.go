@@ -70,15 +70,22 @@ type Tx interface {
 // a kind that the ledger does not know, and
 // tasks.ErrUnavailable, with the driver's own, for everything else.
 func (c *Client) SubmitTx(ctx context.Context, tx Tx, payload tasks.Payload, opts ...Option) (tasks.Job, error) {
+	// The end of a context in the middle of a statement costs the caller tx, so Close
+	// ends no call that is under way.
+	_, done, err := c.begin(ctx, "submit in a transaction")
+	if err != nil {
+		return tasks.Job{}, err
+	}
+	done()
 	if c.direct == nil {
 		return tasks.Job{}, fmt.Errorf("client: submit in a transaction: %w", ErrNeedsDatabase)
 	}
-	if tx == nil {
+	if isNil(tx) {
 		return tasks.Job{}, fmt.Errorf("client: submit in a transaction: %w", ErrNoTransaction)
 	}
-	r := tasks.Request{Payload: payload}
-	for _, o := range opts {
-		o(&r)
+	r, err := requestOf(payload, opts)
+	if err != nil {
+		return tasks.Job{}, fmt.Errorf("client: submit in a transaction: %w", err)
 	}
 	job, _, err := c.direct.ledger.AcceptIn(ctx, tx, r, c.direct.who)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +126,7 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 	if cfg != nil {
 		h.cfg = *cfg
 	}
-	if ledger == nil || client == nil {
+	if isNil(ledger) || isNil(client) {
 		return nil, errors.New("dashboard: a ledger and a Redis client are needed")
 	}
 	if err := h.configure(); err != nil {
@@ -151,6 +152,12 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 	}
 	h.serve = h.routes(mons, static)
 	return h, nil
+}
+
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 func (h *Handler) configure() error {
@@ -194,7 +201,7 @@ func (h *Handler) Auth() *Auth { return h.auth }
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.gateMu.RLock()
 	defer h.gateMu.RUnlock()
-	if h.closed {
+	if h.closed || h.serve == nil {
 		http.Error(w, "the dashboard is closed", http.StatusServiceUnavailable)
 		return
 	}
@@ -205,6 +212,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Redis afterwards, ends all sessions, and refuses what comes later. An action
 // on many tasks ends with the ones it is at.
 func (h *Handler) Close() error {
+	if h == nil || h.end == nil {
+		return nil // New did not make it
+	}
 	h.end()
 	h.gateMu.Lock()
 	defer h.gateMu.Unlock()

@@ -3,6 +3,7 @@ package dashboard_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -32,6 +33,25 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	}
 	if _, err := dashboard.New(newMemory(), nil, nil); err == nil {
 		t.Error("no error without Redis")
+	}
+	if _, err := dashboard.New(newMemory(), (*redis.Client)(nil), nil); err == nil {
+		t.Error("no error with a nil pointer to a client")
+	}
+	if _, err := dashboard.New((*memory)(nil), client, nil); err == nil {
+		t.Error("no error with a nil pointer to a ledger")
+	}
+}
+
+func TestAHandlerThatNewDidNotMakeAnswersUnavailableAndMayBeClosed(t *testing.T) {
+	t.Parallel()
+	h := &dashboard.Handler{}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", w.Code)
+	}
+	if err := errors.Join(h.Close(), h.Close(), (*dashboard.Handler)(nil).Close()); err != nil {
+		t.Error(err)
 	}
 }
 

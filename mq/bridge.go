@@ -161,7 +161,7 @@ func NewBridge(rdb redis.UniversalClient, ledger BridgeLedger, cfg *BridgeConfig
 	if err != nil {
 		return nil, fmt.Errorf("mq: bridge: %w", err)
 	}
-	if ledger == nil {
+	if isNil(ledger) {
 		return nil, errors.New("mq: bridge: a ledger is needed")
 	}
 	b := &Bridge{
@@ -203,12 +203,23 @@ func (b *Bridge) copyOf(rdb redis.UniversalClient) (func() redis.UniversalClient
 	return func() redis.UniversalClient { return redis.NewClient(&o) }, nil
 }
 
+var errNoBridge = errors.New("mq: bridge: there is none: make it with NewBridge")
+
+// made is whether NewBridge has made the bridge.
+func (b *Bridge) made() bool { return b != nil && b.client != nil }
+
 var errBridgeTwice = errors.New("mq: bridge: Run was called before; make another one")
 
 // Run is subscribed until ctx ends. Then it takes what is on its way, stores what
 // it has within BridgeConfig.FlushTimeout, and returns when all that it started has
 // ended. It connects again without end. It may be called once.
 func (b *Bridge) Run(ctx context.Context) error {
+	switch {
+	case !b.made():
+		return errNoBridge
+	case ctx == nil:
+		return fmt.Errorf("mq: bridge: run: %w", errNilContext)
+	}
 	if b.running.Swap(true) {
 		return errBridgeTwice
 	}
@@ -243,8 +254,18 @@ func (b *Bridge) Run(ctx context.Context) error {
 }
 
 // Stats counts what this bridge has done since it began, by channel.
-func (b *Bridge) Stats() []tasks.BridgeChannel { return b.books.all() }
+func (b *Bridge) Stats() []tasks.BridgeChannel {
+	if !b.made() {
+		return nil
+	}
+	return b.books.all()
+}
 
 // Ready tells why the bridge is not subscribed, or cannot store what it receives;
 // nil when all is well.
-func (b *Bridge) Ready(context.Context) error { return b.health.err() }
+func (b *Bridge) Ready(context.Context) error {
+	if !b.made() {
+		return errNoBridge
+	}
+	return b.health.err()
+}

@@ -94,6 +94,12 @@ func candidates(pairs [][2]int64) string {
 // not 0, name the true ids of a message whose ids a float64 has changed. A
 // *tasks.InvalidError says why it cannot be submitted now either.
 func Replay(ctx context.Context, ledger BridgeLedger, body []byte, userID, reportID int64, who string) (tasks.Job, error) {
+	switch {
+	case isNil(ledger):
+		return tasks.Job{}, errors.New("mq: replay a message: the ledger is nil")
+	case ctx == nil:
+		return tasks.Job{}, fmt.Errorf("mq: replay a message: %w", errNilContext)
+	}
 	payload, err := replayed(ctx, ledger, body, userID, reportID)
 	if err != nil {
 		return tasks.Job{}, err

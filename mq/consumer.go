@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"reflect"
 	"sync"
 
 	"evalq/client"
@@ -33,7 +32,7 @@ var global struct {
 // StartConsumer use. One that was set before is replaced and not closed; nil, or a
 // nil pointer, leaves none.
 func InitMessageQueue(mq MessageQueue) {
-	if v := reflect.ValueOf(mq); v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(mq) {
 		mq = nil
 	}
 	global.mu.Lock()
@@ -82,8 +81,12 @@ func ErrorOnly[T any](f func(ctx context.Context, userID uint, reportID uint64) 
 // is overloaded, and a database that cannot be reached or is locked, cost the job no
 // attempt; a request that the provider refuses is permanent. What it cannot tell is
 // internal and costs an attempt. The function says more with tasks.NewError, or the
-// program with worker.Config.Classify.
+// program with worker.Config.Classify. A nil f makes a nil handler, which a worker
+// refuses when it is made.
 func Handler[T any](f func(ctx context.Context, userID uint, reportID uint64) (T, error)) worker.Handler {
+	if f == nil {
+		return nil
+	}
 	return func(ctx context.Context, job tasks.Job) (json.RawMessage, error) {
 		result, err := f(ctx, uint(job.UserID), uint64(job.ReportID))
 		if err != nil {
@@ -122,6 +125,9 @@ func PublishTopicEvaluation(ctx context.Context, userID uint, reportID uint64) e
 }
 
 func publish(ctx context.Context, t MessageType, userID uint, reportID uint64) error {
+	if ctx == nil {
+		return fmt.Errorf("mq: publish: %w", errNilContext)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	return GetMessageQueue().Publish(ctx, &Message{Type: t, Payload: map[string]any{"user_id": userID, "report_id": reportID}})
@@ -139,6 +145,9 @@ func NewConsumerHandler() *ConsumerHandler { return &ConsumerHandler{} }
 // is not evaluated apart from the others. A message that nobody can evaluate is a
 // permanent error.
 func (h *ConsumerHandler) HandleMessage(ctx context.Context, message *Message) error {
+	if ctx == nil {
+		return fmt.Errorf("mq: handle a message: %w", errNilContext)
+	}
 	if message == nil {
 		return unusable(errors.New("the message is nil"))
 	}
@@ -181,6 +190,9 @@ func service(t MessageType) Evaluation {
 // InitMessageQueue. It blocks like Subscribe, whichever queue that is. It returns
 // ErrNoQueue without one, and ErrNoService when nobody could evaluate.
 func StartConsumer(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("mq: start the consumer: %w", errNilContext)
+	}
 	q := GetMessageQueue()
 	if _, none := q.(noQueue); none {
 		return fmt.Errorf("mq: start the consumer: %w", ErrNoQueue)
@@ -200,6 +212,9 @@ func StartConsumer(ctx context.Context) error {
 // used, or while messages wait in it and nobody has subscribed: for the readiness
 // check of a program.
 func Ready(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("mq: ready: %w", errNilContext)
+	}
 	q := GetMessageQueue()
 	if r, ok := q.(interface{ Ready(context.Context) error }); ok {
 		return r.Ready(ctx)

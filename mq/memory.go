@@ -69,6 +69,9 @@ func (q *InMemoryQueue) setUp(buffer int, r rules) {
 // full it waits, until ctx ends or 10 s have passed: then it is ErrFull. ErrClosed
 // after Close.
 func (q *InMemoryQueue) Publish(ctx context.Context, message *Message) error {
+	if err := usable(ctx, q); err != nil {
+		return fmt.Errorf("mq: publish: %w", err)
+	}
 	q.setUp(0, defaultRules())
 	payload, err := message.encode()
 	if err != nil {
@@ -119,6 +122,9 @@ func (q *InMemoryQueue) change() {
 // or until Close, which lets the handlers deal with all that is ready first. What
 // is left waits for the next who subscribes.
 func (q *InMemoryQueue) Subscribe(ctx context.Context, handler MessageHandler) error {
+	if err := usable(ctx, q); err != nil {
+		return fmt.Errorf("mq: subscribe: %w", err)
+	}
 	if handler == nil {
 		return fmt.Errorf("mq: subscribe: %w", invalid(errors.New("the handler is nil")))
 	}
@@ -271,6 +277,9 @@ func (q *InMemoryQueue) settle(l *letter, v verdict) {
 // Close ends all Subscribe calls, lets their handlers deal with what is ready, for
 // up to 20 s, and waits for them. What is left after that, Left gives back.
 func (q *InMemoryQueue) Close() error {
+	if q == nil {
+		return nil
+	}
 	q.setUp(0, defaultRules())
 	q.mu.Lock()
 	if !q.closed {
@@ -295,6 +304,9 @@ type DeadLetter struct {
 
 // Dead gives the last 1,000 messages that were set aside, oldest first.
 func (q *InMemoryQueue) Dead() []DeadLetter {
+	if q == nil {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out []DeadLetter
@@ -310,6 +322,9 @@ func (q *InMemoryQueue) Dead() []DeadLetter {
 // wait, and after Close those that nobody will get any more, to publish them
 // elsewhere.
 func (q *InMemoryQueue) Left() []*Message {
+	if q == nil {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out []*Message
@@ -323,6 +338,9 @@ func (q *InMemoryQueue) Left() []*Message {
 
 // Ready is an error while messages wait and nobody has subscribed.
 func (q *InMemoryQueue) Ready(context.Context) error {
+	if q == nil {
+		return fmt.Errorf("mq: ready: %w", errNilQueue)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n := len(q.ready) + len(q.waiting); n > 0 && q.subscribers == 0 {

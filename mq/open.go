@@ -106,6 +106,9 @@ func (cfg *Config) rules() (c Config, r rules, err error) {
 // end with the process. The log says at the level of an error which it is. A Redis
 // that answers and refuses, such as for a wrong password, is an error with each kind.
 func Open(ctx context.Context, cfg *Config) (MessageQueue, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("mq: open: %w", errNilContext)
+	}
 	c, r, err := cfg.rules()
 	if err != nil {
 		return nil, err

@@ -79,7 +79,12 @@ func newRedis(rdb *redis.Client, ns tasks.Namespace, r rules) *RedisQueue {
 }
 
 // GetRedisClient gives the client that the queue was made with.
-func (q *RedisQueue) GetRedisClient() *redis.Client { return q.rdb }
+func (q *RedisQueue) GetRedisClient() *redis.Client {
+	if q == nil {
+		return nil
+	}
+	return q.rdb
+}
 
 // Publish returns nil when the message is in Redis, or for the two evaluation types
 // after UseClient, in evalq's ledger. It works within 10 s or fails, also after
@@ -88,6 +93,9 @@ func (q *RedisQueue) GetRedisClient() *redis.Client { return q.rdb }
 // was the answer that got lost; publishing again is then a second message, but for
 // the ledger, which knows the first.
 func (q *RedisQueue) Publish(ctx context.Context, message *Message) error {
+	if err := usable(ctx, q); err != nil {
+		return fmt.Errorf("mq: publish: %w", err)
+	}
 	payload, err := message.encode()
 	if err != nil {
 		return fmt.Errorf("mq: publish: %w", err)
@@ -180,6 +188,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // cancelled in Asynqmon is set aside when its handler heeds the end of its context.
 // A run by hand of what was set aside starts a fresh budget.
 func (q *RedisQueue) Subscribe(ctx context.Context, handler MessageHandler) error {
+	if err := usable(ctx, q); err != nil {
+		return fmt.Errorf("mq: subscribe: %w", err)
+	}
 	switch {
 	case handler == nil:
 		return fmt.Errorf("mq: subscribe: %w", invalid(errors.New("the handler is nil")))
@@ -207,6 +218,9 @@ func (q *RedisQueue) Subscribe(ctx context.Context, handler MessageHandler) erro
 // Close ends all Subscribe calls and waits for them, and so for their handlers. It
 // does not close the Redis client, and Publish still works.
 func (q *RedisQueue) Close() error {
+	if q == nil {
+		return nil
+	}
 	q.mu.Lock()
 	if !q.closed {
 		q.closed = true
@@ -223,6 +237,9 @@ func (q *RedisQueue) Close() error {
 // Ready is an error when Redis does not answer, and while messages wait and nobody
 // has subscribed, in any process.
 func (q *RedisQueue) Ready(ctx context.Context) error {
+	if err := usable(ctx, q); err != nil {
+		return fmt.Errorf("mq: ready: %w", err)
+	}
 	if q.rdb == nil {
 		return fmt.Errorf("mq: %w", errNilRedis)
 	}

@@ -19,6 +19,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"evalq/internal/app"
@@ -90,21 +91,47 @@ type Config struct {
 	// Classify gives a class to handlers' errors that carry none; see
 	// worker.Config. Defaults to none.
 	Classify func(error) tasks.Class
-	// Policies overrides the policy table by kind. Defaults to tasks.PolicyFor.
+	// Policies overrides the policy table by kind; a field that it leaves zero has
+	// the table's value. Open refuses a policy that does not Validate for one of
+	// Handlers or a built-in kind. Defaults to tasks.PolicyFor.
 	Policies func(tasks.Kind) tasks.Policy
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Server is an open evalq. It listens already; Run begins to answer.
-type Server struct{ app *app.App }
+// ErrClosed: the Server was closed.
+var ErrClosed = errors.New("server: it is closed")
+
+var errNilContext = &tasks.InvalidError{Err: errors.New("the context is nil")}
+
+// Server is an open evalq. It listens already; Run begins to answer. Make one with
+// Open: the methods of the zero value return errors.
+type Server struct {
+	app *app.App
+
+	mu     sync.Mutex
+	ran    bool
+	closed bool
+	stop   context.CancelFunc // ends Run
+	ended  chan struct{}      // closed when Run has returned
+	close  sync.Once
+	err    error
+}
 
 // Open opens the ledger, the engine and the listener. The caller closes the
 // Server after Run.
 func Open(ctx context.Context, cfg *Config) (*Server, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("server: open: %w", errNilContext)
+	}
 	var c Config
 	if cfg != nil {
 		c = *cfg
+	}
+	for k, h := range c.Handlers {
+		if h == nil {
+			return nil, fmt.Errorf("server: Handlers[%q]: is nil", k)
+		}
 	}
 	settings, err := c.settings()
 	if err != nil {
@@ -117,7 +144,7 @@ func Open(ctx context.Context, cfg *Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{a}, nil
+	return &Server{app: a}, nil
 }
 
 // settings are the program's own, read as if c were its environment, so that
@@ -164,14 +191,70 @@ func (c Config) settings() (config.Config, error) {
 }
 
 // URL is where the server answers.
-func (s *Server) URL() string { return s.app.URL() }
+func (s *Server) URL() string {
+	if s == nil || s.app == nil {
+		return ""
+	}
+	return s.app.URL()
+}
 
-// Run serves until ctx ends, then drains. It returns worker.ErrStuck when half
-// of the slots are held by handlers that do not stop: end the process then.
-func (s *Server) Run(ctx context.Context) error { return s.app.Run(ctx) }
+// Run serves until ctx ends or Close is called, then drains. It returns
+// worker.ErrStuck when half of the slots are held by handlers that do not stop: end
+// the process then. It can run once; after Close the error is ErrClosed.
+func (s *Server) Run(ctx context.Context) error {
+	if s == nil || s.app == nil {
+		return errNotOpened
+	}
+	if ctx == nil {
+		return fmt.Errorf("server: run: %w", errNilContext)
+	}
+	ctx, done, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return s.app.Run(ctx)
+}
 
-// Close releases the ledger, the engine and the listener.
-func (s *Server) Close() error { return s.app.Close() }
+var errNotOpened = errors.New("server: there is none: make it with server.Open")
+
+func (s *Server) begin(ctx context.Context) (context.Context, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, nil, ErrClosed
+	case s.ran:
+		return nil, nil, errors.New("server: Run was called before; open another Server")
+	}
+	s.ran = true
+	ctx, s.stop = context.WithCancel(ctx)
+	s.ended = make(chan struct{})
+	return ctx, func() {
+		s.stop()
+		close(s.ended)
+	}, nil
+}
+
+// Close releases the ledger, the engine and the listener. While Run serves, Close
+// ends it and waits for it to drain. It may be called again.
+func (s *Server) Close() error {
+	if s == nil || s.app == nil {
+		return nil
+	}
+	s.close.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		stop, ended := s.stop, s.ended
+		s.mu.Unlock()
+		if stop != nil {
+			stop()
+			<-ended
+		}
+		s.err = s.app.Close()
+	})
+	return s.err
+}
 
 // Run opens a Server, serves until ctx ends, and closes it.
 func Run(ctx context.Context, cfg *Config) error {

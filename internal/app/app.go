@@ -141,6 +141,9 @@ func Open(ctx context.Context, cfg config.Config, x Extras, log *slog.Logger) (_
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPolicies(policies, slices.Sorted(maps.Keys(handlers))); err != nil {
+		return nil, err
+	}
 	// A process that has handlers and is no worker may be the first of its version.
 	if err := a.ledger.Announce(ctx, slices.Collect(maps.Keys(handlers))); err != nil {
 		return nil, err
@@ -178,10 +181,38 @@ func policyTable(cfg config.Config, base func(tasks.Kind) tasks.Policy) func(tas
 		base = tasks.PolicyFor
 	}
 	return func(k tasks.Kind) tasks.Policy {
-		p := base(k)
+		p := filled(base(k), tasks.PolicyFor(k))
 		p.Retention = cfg.Retention
 		return p
 	}
+}
+
+// filled is p with the table's values where it says nothing.
+func filled(p, table tasks.Policy) tasks.Policy {
+	for _, n := range []struct{ own, table *int }{{&p.Attempts, &table.Attempts}, {&p.Deaths, &table.Deaths}} {
+		if *n.own == 0 {
+			*n.own = *n.table
+		}
+	}
+	for _, d := range []struct{ own, table *time.Duration }{
+		{&p.TransientFor, &table.TransientFor}, {&p.CallTimeout, &table.CallTimeout}, {&p.IdleTimeout, &table.IdleTimeout},
+		{&p.TotalTimeout, &table.TotalTimeout}, {&p.BackoffBase, &table.BackoffBase}, {&p.BackoffMax, &table.BackoffMax},
+	} {
+		if *d.own == 0 {
+			*d.own = *d.table
+		}
+	}
+	return p
+}
+
+// checkPolicies refuses a table that no job of these kinds can be run by.
+func checkPolicies(policies func(tasks.Kind) tasks.Policy, kinds []tasks.Kind) error {
+	for _, k := range kinds {
+		if err := policies(k).Validate(); err != nil {
+			return fmt.Errorf("app: Policies: kind %q: %w", k, err)
+		}
+	}
+	return nil
 }
 
 func (a *App) openHTTP(x Extras) (err error) {

@@ -30,7 +30,9 @@ func (l *Ledger) KindCheck() func(context.Context, tasks.Request) error {
 		return known, away
 	}
 	return func(ctx context.Context, r tasks.Request) error {
-		if r.Payload == nil { // which Accept refuses
+		switch r.Payload.(type) {
+		case tasks.EvaluationReport, tasks.TopicEvaluation, tasks.Custom:
+		default: // which Accept refuses: none, or a pointer, which may be nil
 			return nil
 		}
 		k := r.Payload.Kind()
