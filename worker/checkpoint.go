@@ -86,22 +86,40 @@ func ForgetSharedStep(ctx context.Context, key string) error {
 	return forget(ctx, key, tasks.Job.ReportScope)
 }
 
-// forget has a deadline of its own: an outcome that cannot be used has to go also
-// when the attempt has been told to stop.
+// ForgetSteps is ForgetStep for all of the job's own steps, for a caller who sees that
+// what came of them is of no use and does not know which one is to blame. Steps of
+// [SharedCheckpoint] stay.
+func ForgetSteps(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("worker: forget steps: %w", errNilContext)
+	}
+	return forgetIn(ctx, "forget steps", func(ctx context.Context, a *attempt) error {
+		return a.s.ledger.ForgetSteps(ctx, a.fence, a.job.Scope())
+	})
+}
+
+// forget has a deadline of its own, as forgetIn gives it: an outcome that cannot be
+// used has to go also when the attempt has been told to stop.
 func forget(ctx context.Context, key string, scope func(tasks.Job) string) error {
 	if err := checkKey(ctx, key); err != nil {
 		return fmt.Errorf("worker: forget step: %w", err)
 	}
+	return forgetIn(ctx, "forget step", func(ctx context.Context, a *attempt) error {
+		return a.s.ledger.ForgetStep(ctx, a.fence, scope(a.job), key)
+	})
+}
+
+func forgetIn(ctx context.Context, doing string, do func(context.Context, *attempt) error) error {
 	a := attemptOf(ctx)
 	switch {
 	case a == nil:
 		return nil
 	case a.returned.Load():
-		return fmt.Errorf("worker: forget step: %w", errReturned)
+		return fmt.Errorf("worker: %s: %w", doing, errReturned)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return a.alive(a.s.ledger.ForgetStep(ctx, a.fence, scope(a.job), key))
+	return a.alive(do(ctx, a))
 }
 
 // Progress tells people how far a job is: of total steps, done are finished,

@@ -36,6 +36,7 @@ type Ledger interface {
 	SaveStep(ctx context.Context, f tasks.Fence, scope, name string, value json.RawMessage) error
 	DropStep(ctx context.Context, f tasks.Fence, scope, name string) error
 	ForgetStep(ctx context.Context, f tasks.Fence, scope, name string) error
+	ForgetSteps(ctx context.Context, f tasks.Fence, scope string) error
 	// Quarantine keeps what cannot be read, with its bytes.
 	Quarantine(ctx context.Context, q tasks.Quarantined, body []byte) error
 	Join(ctx context.Context, w tasks.Worker) error

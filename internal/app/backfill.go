@@ -28,6 +28,9 @@ type need struct {
 	lack evaluation.Lack
 	kind tasks.Kind
 	job  tasks.Job // the newest one for it; the zero Job when there is none
+	// renew is set when the job has succeeded, the platform can show nothing of it, and
+	// the ledger has no result to write: it has to be evaluated anew.
+	renew bool
 }
 
 // Backfill looks at one page of the interviews.
@@ -60,7 +63,11 @@ func (h house) Backfill(ctx context.Context, ask tasks.Backfill, who string) (ta
 			t.kinds[n.kind].Submitted++
 		}
 		for _, n := range rewrite {
-			t.kinds[n.kind].Rewritten++
+			if _, err := h.filler.rows(ctx, n.job); err != nil {
+				t.kinds[n.kind].Failed++
+			} else {
+				t.kinds[n.kind].Rewritten++
+			}
 		}
 		return t.result(), nil
 	}
@@ -136,6 +143,7 @@ const (
 	left
 	young
 	toSubmit
+	toRenew // the platform has nothing of a function of its own that succeeded
 	toRewrite
 )
 
@@ -169,7 +177,7 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, 
 	for _, lack := range lacks {
 		by := map[fate][]need{}
 		for i, k := range lack.Kinds {
-			n := need{lack, k, jobs[i]}
+			n := need{lack: lack, kind: k, job: jobs[i]}
 			what := n.fate(from, ask.OlderThan)
 			if from.platform && n.job.State == tasks.Skipped && what == toSubmit {
 				same, err := f.unchanged(ctx, n)
@@ -180,10 +188,15 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, 
 					what = left
 				}
 			}
+			if what == toRewrite {
+				if what, err = f.howToFill(ctx, &n); err != nil {
+					return nil, nil, err
+				}
+			}
 			by[what] = append(by[what], n)
 		}
 		jobs = jobs[len(lack.Kinds):]
-		if len(by[toSubmit])+len(by[toRewrite]) > 0 {
+		if len(by[toSubmit])+len(by[toRenew])+len(by[toRewrite]) > 0 {
 			if ask.Limit > 0 && t.out.Interviews == ask.Limit {
 				t.out.Next = place{from.platform, lack.ReportID - 1}.cursor()
 				return submit, rewrite, nil
@@ -196,7 +209,8 @@ func (f *filler) sort(ctx context.Context, lacks []evaluation.Lack, from place, 
 		for _, n := range by[young] {
 			t.kinds[n.kind].Young++
 		}
-		submit, rewrite = append(submit, by[toSubmit]...), append(rewrite, by[toRewrite]...)
+		submit = append(append(submit, by[toSubmit]...), by[toRenew]...)
+		rewrite = append(rewrite, by[toRewrite]...)
 	}
 	return submit, rewrite, nil
 }
@@ -218,6 +232,18 @@ func (f *filler) unchanged(ctx context.Context, n need) (bool, error) {
 }
 
 func (f *filler) submit(ctx context.Context, needs []need, who string, t *tally) error {
+	var renew, fresh []need
+	for _, n := range needs {
+		if n.renew {
+			renew = append(renew, n)
+		} else {
+			fresh = append(fresh, n)
+		}
+	}
+	needs = fresh
+	if err := f.renew(ctx, renew, who, t); err != nil {
+		return err
+	}
 	requests := make([]tasks.Request, len(needs))
 	for i, n := range needs {
 		if f.mirror != nil && n.job.State == tasks.Skipped {

@@ -116,6 +116,30 @@ func (l *Ledger) ForgetStep(ctx context.Context, f tasks.Fence, scope, name stri
 	return nil
 }
 
+// ForgetSteps removes all kept outcomes of a scope, such as those of a job's own
+// steps, because what came of them is of no use. Those that the attempt has kept
+// itself do not count as getting on any more.
+func (l *Ledger) ForgetSteps(ctx context.Context, f tasks.Fence, scope string) error {
+	err := l.w.do(ctx, func(t *txn) error {
+		if _, err := t.fenced(f); err != nil {
+			return err
+		}
+		own, err := t.changed(`DELETE FROM evalq_checkpoints WHERE scope = ? AND job_id = ? AND attempt = ? AND done_at <> 0`, scope, f.Job, f.Attempt)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(`DELETE FROM evalq_checkpoints WHERE scope = ? AND done_at <> 0`, scope); err != nil || own == 0 {
+			return err
+		}
+		_, err = t.exec(`UPDATE evalq_attempts SET saved = CASE WHEN saved > ? THEN saved - ? ELSE 0 END WHERE job_id = ? AND number = ?`, own, own, f.Job, f.Attempt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: forget steps of %s: %w", f.Job, err)
+	}
+	return nil
+}
+
 func (l *Ledger) attemptLives(t *txn, id string, attempt int) (bool, error) {
 	var worker string
 	found, err := t.row([]any{&worker}, `SELECT worker FROM evalq_jobs WHERE id = ? AND state = 'running' AND attempt = ?`, id, attempt)

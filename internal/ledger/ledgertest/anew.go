@@ -240,6 +240,30 @@ func stepIsForgotten(w *world) {
 	}
 }
 
+func stepsAreForgotten(w *world) {
+	j, f := w.running(report(7, 42))
+	w.save(f, j.Scope(), "call")
+	w.save(f, j.Scope(), "other")
+	w.save(f, j.ReportScope(), "shared")
+	w.must(w.ForgetSteps(w.ctx, f, j.Scope()))
+	w.must(w.ForgetSteps(w.ctx, f, j.Scope())) // twice is once
+	w.must(w.ForgetStep(w.ctx, f, j.ReportScope(), "shared"))
+	if v := w.fail(f, tasks.ClassInvalidOutput); !v.Charged {
+		w.t.Fatal("an attempt that forgot all that it kept is free")
+	}
+	w.clock.pass(time.Hour)
+	_, f = w.start(j.ID)
+	for _, step := range []string{"call", "other"} {
+		if w.stored(f, j.Scope(), step) {
+			w.t.Fatalf("the forgotten step %q is used", step)
+		}
+	}
+	stale := tasks.Fence{Job: j.ID, Attempt: 1, Worker: worker}
+	if err := w.ForgetSteps(w.ctx, stale, j.Scope()); !errors.Is(err, tasks.ErrStale) {
+		w.t.Fatalf("a zombie forgets steps: %v", err)
+	}
+}
+
 // manyAskAnew have one ledger, or two on one database, start one revision.
 func manyAskAnew(w *world) {
 	old := w.evaluated(report(7, 42))

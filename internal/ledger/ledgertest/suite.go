@@ -113,6 +113,7 @@ func Run(t *testing.T, open Opener) {
 		{"an unfinished job is not evaluated anew", unfinishedIsNotEvaluatedAnew},
 		{"a job that runs again by hand may drop its kept steps", stepsAreDropped},
 		{"a step that its handler cannot use is forgotten and costs the attempt", stepIsForgotten},
+		{"all steps of a job whose outcome is of no use are forgotten and cost the attempt", stepsAreForgotten},
 		{"a second submission brings a job forward in time and queue, and never back", broughtForward},
 		{"a job that waits in Asynq is brought forward by another delivery", broughtForwardInAsynq},
 		{"a pause after a failure stays when the job is submitted again", pauseStays},
