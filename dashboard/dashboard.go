@@ -113,6 +113,8 @@ type Handler struct {
 	serve  http.Handler
 	asynq  *gate
 
+	messages *messages
+
 	gateMu sync.RWMutex // held for reading by every request, so that Close waits for them
 	closed bool
 	end    context.CancelFunc // tells actions on many tasks to stop at the next one
@@ -137,6 +139,7 @@ func New(ledger Ledger, client redis.UniversalClient, cfg *Config) (*Handler, er
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	redisconn.GuardClient(client)
+	h.messages = &messages{redis: client, queue: h.cfg.Namespace.Queue(tasks.Messages)}
 	mons, err := newAsynqmon(client, h.prefix, h.cfg.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: asynqmon: %w", err)

@@ -81,6 +81,11 @@ func (h *Handler) readInterview(ctx context.Context, report int64) (interviewVie
 	return v, nil
 }
 
+// Waiting tells whether one of the jobs is held until the interview arrives.
+func (v interviewView) Waiting() bool {
+	return slices.ContainsFunc(v.Jobs, func(j tasks.Job) bool { return j.State == tasks.Held && j.Hold == tasks.HoldInterviewMissing })
+}
+
 // unfinished tells whether something will yet happen to one of the jobs.
 func unfinished(jobs []tasks.Job) bool {
 	return slices.ContainsFunc(jobs, func(j tasks.Job) bool { return !j.State.Finished() })

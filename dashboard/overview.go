@@ -15,6 +15,7 @@ const newestFailures = 8
 type overviewView struct {
 	Quarantined int
 	Bridge      bridgeView
+	Messages    messagesView
 	tasks.Overview
 	States   []tasks.State
 	Rows     []queueRow
@@ -66,6 +67,7 @@ func (h *Handler) readOverview(r *http.Request) (overviewView, error) {
 	if v.Bridge, err = h.readBridge(r); err != nil {
 		return overviewView{}, err
 	}
+	v.Messages = h.messages.read(ctx)
 	v.count(paused)
 	slices.SortStableFunc(v.Failures, func(a, b tasks.Job) int { return b.FinishedAt.Compare(a.FinishedAt) })
 	v.Failures = v.Failures[:min(len(v.Failures), newestFailures)]
@@ -111,7 +113,11 @@ func (h *Handler) live(w http.ResponseWriter, r *http.Request) {
 		states[state] = counts.Count(state)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"states": states, "workers": len(counts.Workers)})
+	m := h.messages.read(r.Context())
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"states": states, "workers": len(counts.Workers),
+		"messages": map[string]any{"queue": m.Queue, "dead": m.Dead, "consumers": len(m.Consumers)},
+	})
 }
 
 // pauseQueue does from our page what Asynqmon's buttons do.

@@ -213,6 +213,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	s.app.LogStart()
 	return s.app.Run(ctx)
 }
 

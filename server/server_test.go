@@ -31,10 +31,30 @@ func serve(t *testing.T, cfg server.Config) *server.Server {
 	return s
 }
 
+// lines are what a logger writes.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // serveUntil serves until stop, which drains the server, or the end of the test.
 func serveUntil(t *testing.T, cfg server.Config) (_ *server.Server, stop func()) {
 	t.Helper()
-	cfg.DataDir, cfg.Logger = t.TempDir(), slog.New(slog.NewTextHandler(io.Discard, nil))
+	if cfg.DataDir = t.TempDir(); cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
 	s, err := server.Open(t.Context(), &cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +88,13 @@ func TestAPlatformRunsAWorkerProcessOfItsOwn(t *testing.T) {
 	front.Listen, front.Roles = "127.0.0.1:0", []string{"api", "relay", "dashboard"}
 	back := shared
 	back.Roles, back.PlatformEndpoints = []string{"worker"}, false
+	var log lines
+	back.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	defer func() {
+		if !strings.Contains(log.String(), "msg=started") || !strings.Contains(log.String(), "roles=worker") {
+			t.Errorf("the log has no line for the start:\n%s", log.String())
+		}
+	}()
 	back.Handlers = map[tasks.Kind]worker.Handler{tasks.KindEvaluationReport: func(ctx context.Context, _ tasks.Job) (json.RawMessage, error) {
 		_, err := platform.DB.ExecContext(ctx, `INSERT INTO interview_evaluation (user_id, report_id, comment, score, dimensions, created_at, updated_at)
 			VALUES (7, 42, 'sound', 80, '[{"dimension_name":"depth","evaluation":"good","score":80}]', now(3), now(3))`)

@@ -21,7 +21,17 @@
       link.append(number, " " + label);
       return link;
     }));
-    if (live.workers === 0) counts.append(" no worker");
+    const mq = live.messages;
+    if (mq?.dead) {
+      const link = document.createElement("a");
+      link.href = root + "asynqmon/queues/" + mq.queue + "?status=archived";
+      link.className = "evalq-dead evalq-some";
+      const number = document.createElement("b");
+      number.textContent = String(mq.dead);
+      link.append(number, " dead in " + mq.queue);
+      counts.append(link);
+    }
+    if (live.workers === 0) counts.append(mq?.consumers ? " no worker, " + mq.consumers + " of package mq" : " no worker");
   };
 
   const poll = async () => {

@@ -216,7 +216,7 @@ func checkPolicies(policies func(tasks.Kind) tasks.Policy, kinds []tasks.Kind) e
 }
 
 func (a *App) openHTTP(x Extras) (err error) {
-	if a.board, err = dashboard.New(pages{a.bridged()}, a.engine.client, &dashboard.Config{
+	if a.board, err = dashboard.New(pages{a.bridged(), a.mirror}, a.engine.client, &dashboard.Config{
 		Users: users(a.cfg), Namespace: tasks.Namespace(a.cfg.Namespace), Suggested: x.Suggested, Build: Version(), Logger: a.log,
 	}); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -321,6 +323,38 @@ func TestAPlatformsOwnHandlerIsLeftAlone(t *testing.T) {
 	}
 	if again := submit(t, a, ask(tasks.KindEvaluationReport, 7, 42), 200); again != id {
 		t.Errorf("asked again: %s", again)
+	}
+}
+
+func TestAnInterviewOfThePlatformIsShownBeforeAndAfterItIsEvaluated(t *testing.T) {
+	t.Parallel()
+	a, p := onPlatform(t, platformtest.ByProgram, only(func(context.Context, tasks.Job) (json.RawMessage, error) {
+		return json.RawMessage(`{"own":true}`), nil
+	}), nil)
+	p.Record(42, 7, "completed", time.Now())
+	p.Say(7, 42, "What is a map?", "A hash table")
+	shown := func(want string) {
+		t.Helper()
+		status, in := call(t, "GET", a.URL()+"/v1/interviews/42", "")
+		if text := fmt.Sprint(in); status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%d %s, want %q", status, text, want)
+		}
+		resp, err := http.Get(a.URL() + "/interviews/42")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		page, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != 200 || !strings.Contains(string(page), want) || strings.Contains(string(page), "There is no interview") {
+			t.Errorf("the page: %d, want %q", resp.StatusCode, want)
+		}
+	}
+	shown("A hash table")
+	await(t, a, submit(t, a, ask(tasks.KindEvaluationReport, 7, 42), 202), state("succeeded"))
+	p.Exec(`UPDATE interview_dialogues SET answer = 'Buckets and keys'`)
+	shown("Buckets and keys")
+	if status, _ := call(t, "GET", a.URL()+"/v1/interviews/43", ""); status != 404 {
+		t.Errorf("one that is nowhere: %d", status)
 	}
 }
 

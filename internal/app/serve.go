@@ -41,6 +41,21 @@ func (a *App) runAndSay(ctx context.Context, out io.Writer) error {
 	return err
 }
 
+// LogStart logs what runs here, for a program that prints nothing of its own.
+func (a *App) LogStart() {
+	attrs := []any{"build", Version(), "roles", strings.Join(a.cfg.Roles, ","), "ledger", a.ledger.place, "engine", a.engine.name}
+	if a.worker != nil {
+		attrs = append(attrs, "slots", a.cfg.Concurrency)
+	}
+	if a.mirror != nil {
+		attrs = append(attrs, "platform", a.mirror.platform.Place)
+	}
+	if a.listener != nil {
+		attrs = append(attrs, "url", a.URL())
+	}
+	a.log.Info("started", attrs...)
+}
+
 func (a *App) announce(ctx context.Context, out io.Writer) {
 	fmt.Fprintf(out, "evalq %s\n", Version())
 	if !slices.Contains(a.cfg.Roles, "all") {

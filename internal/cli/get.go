@@ -141,13 +141,13 @@ func (p *program) printDetails(j tasks.Job) {
 		if j.Failing() {
 			name = "error"
 		}
-		lines = append(lines, [2]string{name, string(j.Error.Class) + ": " + firstLine(j.Error.Message)})
+		lines = append(lines, [2]string{name, failed(j.Error)})
 	}
 	if s := sentence(j); s != "" {
 		lines = append(lines, [2]string{"meaning", s})
 	}
 	if j.Result != nil {
-		lines = append(lines, [2]string{"result", summary(j.Result) + "made by " + j.Judge + "; --result prints it"})
+		lines = append(lines, [2]string{"result", summary(j)})
 	}
 	t := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
 	for _, l := range lines {
@@ -170,15 +170,30 @@ func firstLine(s string) string {
 	return line
 }
 
-// summary is the overall score of a result that has one.
-func summary(result json.RawMessage) string {
+// failed is a failure in one line.
+func failed(f *tasks.Failure) string {
+	if line := firstLine(f.Message); line != "" {
+		return string(f.Class) + ": " + line
+	}
+	return string(f.Class)
+}
+
+// summary says of a result what is known of it: its score, and what made it.
+func summary(j tasks.Job) string {
 	var r struct {
 		Overall *int `json:"overall"`
 	}
-	if json.Unmarshal(result, &r) != nil || r.Overall == nil {
-		return ""
+	var facts []string
+	if json.Unmarshal(j.Result, &r) == nil && r.Overall != nil {
+		facts = append(facts, "score "+strconv.Itoa(*r.Overall))
 	}
-	return "score " + strconv.Itoa(*r.Overall) + ", "
+	if j.Judge != "" {
+		facts = append(facts, "made by "+j.Judge)
+	}
+	if len(facts) == 0 {
+		return "--result prints it"
+	}
+	return strings.Join(facts, ", ") + "; --result prints it"
 }
 
 func attemptRows(list []tasks.Attempt) [][]string {
@@ -195,7 +210,7 @@ func attemptRows(list []tasks.Attempt) [][]string {
 			outcome += " (stuck)"
 		}
 		if a.Error != nil {
-			failure = string(a.Error.Class) + ": " + firstLine(a.Error.Message)
+			failure = failed(a.Error)
 		}
 		rows[i] = []string{strconv.Itoa(a.Number), strconv.Itoa(a.Run), a.Worker, moment(a.StartedAt), took, outcome,
 			strconv.FormatBool(a.Charged), strconv.Itoa(a.Saved), failure}

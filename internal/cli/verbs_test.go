@@ -85,6 +85,24 @@ func TestGetShowsAJobItsAttemptsItsEventsAndItsResult(t *testing.T) {
 	w.run(t, "get", waiting.ID, "--result").want(t, 1, "no result yet", "--wait")
 }
 
+func TestAResultOfWhichNothingIsKnownIsShownWithoutEmptyPlaces(t *testing.T) {
+	t.Parallel()
+	overall := json.RawMessage(`{"overall":70}`)
+	for want, j := range map[string]tasks.Job{
+		"--result prints it":                        {Result: json.RawMessage(`null`)},
+		"made by m/1; --result prints it":           {Result: json.RawMessage(`{}`), Judge: "m/1"},
+		"score 70; --result prints it":              {Result: overall},
+		"score 70, made by m/1; --result prints it": {Result: overall, Judge: "m/1"},
+	} {
+		if got := summary(j); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := failed(&tasks.Failure{Class: tasks.ClassTimeout}); got != "timeout" {
+		t.Errorf("a failure without a message is %q", got)
+	}
+}
+
 func TestListFiltersAndGoesOn(t *testing.T) {
 	t.Parallel()
 	w := start(t)

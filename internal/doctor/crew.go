@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"evalq/internal/redisconn"
 	"evalq/tasks"
 )
 
@@ -40,9 +41,25 @@ func (v *visit) workersAtWork(ctx context.Context) ([]Finding, error) {
 	case n == 0 && len(o.Oldest) > 0:
 		return one(warning("no worker is alive; waiting: "+amount(waiting, "job"), "start a process with the role worker"))
 	case n == 0:
-		return one(note("no worker is alive; nothing waits", "start a process with the role worker before jobs come"))
+		what := "no worker is alive; nothing waits"
+		if consumers := v.consumers(ctx); consumers > 0 {
+			what += "; messages of package mq go to " + amount(consumers, "consumer")
+		}
+		return one(note(what, "start a process with the role worker before jobs come"))
 	}
 	return one(fine("%s with %s; waiting: %s", amount(n, "worker"), amount(slots, "slot"), amount(waiting, "job")))
+}
+
+// consumers counts the processes that take the messages of package mq.
+func (v *visit) consumers(ctx context.Context) int {
+	if v.Redis == nil {
+		return 0
+	}
+	m, err := redisconn.ReadMessages(ctx, v.Redis, v.Namespace.Queue(tasks.Messages))
+	if err != nil {
+		return 0 // another check tells of it
+	}
+	return len(m.Consumers)
 }
 
 func (v *visit) workersBeats(ctx context.Context) ([]Finding, error) {

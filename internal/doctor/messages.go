@@ -43,10 +43,18 @@ func (v *visit) messagesSetAside(ctx context.Context) ([]Finding, error) {
 		out = append(out, warning(fmt.Sprintf("%s set aside in the queue %s; above 7500 the oldest go to the quarantine, evaluations last", amount(int(archived), "message"), queue),
 			"run them again or delete them on Asynqmon's page of archived tasks, and give types of your own a handler"))
 	}
-	if len(out) == 0 {
-		return one(fine("%s set aside", amount(int(archived), "message")))
+	if len(out) > 0 {
+		return out, nil
 	}
-	return out, nil
+	if archived > 0 {
+		evaluations, err := redisconn.CountDead(ctx, v.Redis, queue, string(tasks.KindEvaluationReport), string(tasks.KindTopicEvaluation))
+		if err != nil {
+			return nil, err
+		}
+		return one(note(fmt.Sprintf("%s set aside in the queue %s, %s among them", amount(int(archived), "message"), queue, amount(evaluations, "evaluation")),
+			"Asynqmon's page of archived tasks says why; mend that, then run them again there"))
+	}
+	return one(fine("no message is set aside"))
 }
 
 // overflowing is how many messages a relay may be at work on just now.

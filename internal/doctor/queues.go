@@ -137,7 +137,7 @@ func (v *visit) queuesOthers(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	ours := v.queues()
+	ours := append(v.queues(), v.Namespace.Queue(tasks.Messages))
 	others := slices.DeleteFunc(known, func(q string) bool { return slices.Contains(ours, q) })
 	if len(others) == 0 {
 		return one(fine("no queues but those of evalq"))
