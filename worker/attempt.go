@@ -145,7 +145,11 @@ func (a *attempt) complete(fin tasks.Finish) error {
 		a.refused(err)
 		return nil
 	}
-	return a.fail(tasks.Trouble{Failure: tasks.Failure{Class: tasks.ClassStorage, Message: "the result could not be stored: " + clip(err.Error())}, Retried: a.retried, Queue: a.queue})
+	class := tasks.ClassStorage
+	if never(err) {
+		class = tasks.ClassInternal // to evaluate again for as long as a storage is away would be paid for each time
+	}
+	return a.fail(tasks.Trouble{Failure: tasks.Failure{Class: class, Message: clip("the result could not be stored: " + err.Error())}, Retried: a.retried, Queue: a.queue})
 }
 
 // refused notes a zombie's write. The newer attempt owns the job.
@@ -228,11 +232,12 @@ func (a *attempt) classify(err error) (class tasks.Class) {
 }
 
 func (a *attempt) fail(t tasks.Trouble) error {
-	var v tasks.Verdict
-	err := a.persist(func(ctx context.Context) (err error) {
-		v, err = a.s.ledger.Fail(ctx, a.fence, t)
-		return err
-	})
+	v, err := a.end(t)
+	if never(err) {
+		// What a handler says of its failure must not keep its attempt from ending.
+		t.Message, t.Stack = unstorable, ""
+		v, err = a.end(t)
+	}
 	if errors.Is(err, tasks.ErrStale) {
 		a.refused(err)
 		return nil
@@ -259,20 +264,61 @@ func (a *attempt) fail(t tasks.Trouble) error {
 	return nil
 }
 
+// unstorable stands for a reason that the database does not take.
+const unstorable = "the database refuses the text of the failure; the log of the worker has its class"
+
+// end writes the end of an attempt that failed.
+func (a *attempt) end(t tasks.Trouble) (v tasks.Verdict, err error) {
+	err = a.persist(func(ctx context.Context) (err error) {
+		v, err = a.s.ledger.Fail(ctx, a.fence, t)
+		return err
+	})
+	return v, err
+}
+
+const (
+	// refusedFor is how long a write is repeated that the database answers and does
+	// not take, such as one for which a right is missing.
+	refusedFor = time.Minute
+	// repeatedFor is how long a write is repeated before the log says so.
+	repeatedFor = 3 * time.Second
+)
+
 // persist repeats a ledger write until the ledger answers: what it would store
 // has been paid for, and an attempt that is not ended on record would block its
 // job. The slot stays taken meanwhile, which is right: without a ledger there is
-// nothing else to do. Only the end of the worker gives up; then the ledger books
-// the attempt as lost.
+// nothing else to do. It gives up on what the database never takes, at once, on what
+// it refuses until an operator has put something right, after refusedFor, and at the end
+// of the worker; when no end of the attempt was written the ledger hands the job back.
 func (a *attempt) persist(write func(context.Context) error) error {
+	began, told := time.Now(), false
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := write(context.WithoutCancel(a.s.writing))
 		open := errors.Is(err, tasks.ErrUnavailable) || errors.Is(err, tasks.ErrOutcomeUnknown)
 		if err == nil || errors.Is(err, tasks.ErrStale) || errors.Is(err, tasks.ErrCancelled) || !open {
 			return err
 		}
+		if a.s.refuses(err, began) {
+			return err
+		}
+		if !told && time.Since(began) >= repeatedFor {
+			told = true
+			a.s.cfg.Logger.Warn("the ledger does not take a write; it is repeated", "job", a.job.Ref(), "err", err)
+		}
 		if !lull(context.Background(), a.s.writing, wait) {
 			return err
 		}
 	}
+}
+
+// refuses reports whether a write, repeated since began, is to be given up because the
+// database answers that it does not take it. A worker that stops waits for no operator.
+func (s *Server) refuses(err error, began time.Time) bool {
+	return errors.Is(err, tasks.ErrRefused) && (s.draining.Load() || time.Since(began) >= refusedFor)
+}
+
+// never reports whether the database will not take a write because of its value.
+func never(err error) bool {
+	var invalid *tasks.InvalidError
+	return errors.Is(err, tasks.ErrRefused) && errors.As(err, &invalid)
 }

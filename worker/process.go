@@ -120,13 +120,13 @@ func (s *Server) queueOf(ctx context.Context) tasks.Priority {
 // begin asks the ledger until it answers, when the answer was lost: an attempt
 // may be on record that nobody runs.
 func (s *Server) begin(ctx context.Context, d tasks.Delivery) (tasks.Claim, error) {
-	unknown := false
+	unknown, began := false, time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		claim, err := s.ledger.Begin(context.WithoutCancel(ctx), d)
 		unknown = unknown || errors.Is(err, tasks.ErrOutcomeUnknown)
 		// That a later question could not be asked does not answer the first one.
 		open := errors.Is(err, tasks.ErrOutcomeUnknown) || unknown && errors.Is(err, tasks.ErrUnavailable)
-		if !open || !lull(ctx, s.writing, wait) {
+		if !open || s.refuses(err, began) || !lull(ctx, s.writing, wait) {
 			return claim, err
 		}
 		d.Again = !s.works(d.Job)

@@ -173,6 +173,14 @@ func (c *conn) Prepare(query string) (driver.Stmt, error) {
 
 // PrepareContext gives a statement whose errors are seen as well.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return &stmt{s, c, query}, nil
+}
+
+func (c *conn) prepare(ctx context.Context, query string) (prepared, error) {
 	s, err := c.session.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, c.seen(err)
@@ -182,7 +190,7 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 		_ = s.Close()
 		return nil, errors.New("mysql: the driver's statement lacks what evalq needs of it")
 	}
-	return &stmt{whole, c}, nil
+	return whole, nil
 }
 
 // ExecContext is the session's.
@@ -214,17 +222,41 @@ type prepared interface {
 
 type stmt struct {
 	prepared
-	c *conn
+	c     *conn
+	query string
 }
 
 // ExecContext is the statement's.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	res, err := s.prepared.ExecContext(ctx, args)
+	s.renew(ctx, err)
 	return res, s.c.seen(err)
 }
 
 // QueryContext is the statement's.
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := s.prepared.QueryContext(ctx, args)
+	s.renew(ctx, err)
 	return rows, s.c.seen(err)
+}
+
+// renewWithin bounds how long a statement is prepared again.
+const renewWithin = 5 * time.Second
+
+// renew prepares a statement again whose value was refused. The server keeps the error
+// of a value that was sent in parts (COM_STMT_SEND_LONG_DATA) with the statement, and
+// answers each later execution with it, whatever its values are.
+func (s *stmt) renew(ctx context.Context, err error) {
+	if Number(err) == 0 || Fault(err).Kind != dberror.Value {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewWithin)
+	defer cancel()
+	fresh, err := s.c.prepare(ctx, s.query)
+	if err != nil {
+		s.c.bad = true
+		return
+	}
+	_ = s.prepared.Close()
+	s.prepared = fresh
 }
