@@ -104,6 +104,32 @@ func (v *visit) mysqlDurability() []Finding {
 	return out
 }
 
+// leastPacket is the default of MariaDB; MySQL has 64 MiB.
+const leastPacket = 16 << 20
+
+// ledgerSettings finds the settings for which the database refuses writes.
+func (v *visit) ledgerSettings(context.Context) ([]Finding, error) {
+	if v.settings == nil || v.Kind == SQLite {
+		return none()
+	}
+	var out []Finding
+	if s := v.settings["server_encoding"]; v.Kind == Postgres && s != "" && s != "UTF8" {
+		out = append(out, failure("the encoding of the database is "+clip(s)+": texts with other characters are refused", "make the database with ENCODING 'UTF8', and move the ledger into it"))
+	}
+	if packet := v.setting("max_allowed_packet"); v.Kind == MySQL && packet > 0 && packet < leastPacket {
+		out = append(out, warning(fmt.Sprintf("max_allowed_packet is %d KiB: a result, a step or an interview above that is refused, and its job is dead", packet>>10),
+			"SET GLOBAL max_allowed_packet = 67108864, and the same in my.cnf so that it stays"))
+	}
+	if v.settings["log_bin"] == "1" && strings.EqualFold(v.settings["binlog_format"], "STATEMENT") {
+		out = append(out, failure("binlog_format is STATEMENT: the server refuses every write of evalq (error 1665)",
+			"SET GLOBAL binlog_format = 'ROW', and the same in my.cnf so that it stays"))
+	}
+	if out == nil {
+		out = append(out, fine("the database takes what evalq writes"))
+	}
+	return out, nil
+}
+
 func (v *visit) ledgerConnections(context.Context) ([]Finding, error) {
 	used, most := v.setting("connections"), v.setting("max_connections")
 	if v.settings == nil || v.Kind == SQLite || most == 0 {

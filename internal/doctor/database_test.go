@@ -92,7 +92,7 @@ func onMariaDB(t *testing.T, url string) (doctor.Subject, func(statements ...str
 	return shared(t, doctor.MySQL, db, db.Ledger), handle(t, "mysql", conf.FormatDSN())
 }
 
-var inOrder = []string{"ledger", "ledger.version", "ledger.schema", "ledger.writable", "ledger.durability", "ledger.connections", "ledger.clock", "quarantine"}
+var inOrder = []string{"ledger", "ledger.version", "ledger.schema", "ledger.writable", "ledger.durability", "ledger.settings", "ledger.connections", "ledger.clock", "quarantine"}
 
 func TestPostgreSQLIsLookedAtAndCuredByItsAdvice(t *testing.T) {
 	t.Parallel()
@@ -207,6 +207,18 @@ func TestMariaDBIsLookedAtAndCuredByItsAdvice(t *testing.T) {
 		examine(t, s, nil).want("ledger.durability", doctor.Warning, "loses power", "SET GLOBAL "+cure)
 		typed("SET GLOBAL " + cure)
 		examine(t, s, nil).want("ledger.durability", doctor.OK)
+	}
+	for ailment, c := range map[string]struct {
+		level doctor.Level
+		cure  string
+	}{
+		"max_allowed_packet = 2097152": {doctor.Warning, "max_allowed_packet = 67108864"},
+		"binlog_format = 'STATEMENT'":  {doctor.Failure, "binlog_format = 'ROW'"},
+	} {
+		typed("SET GLOBAL " + ailment)
+		examine(t, s, nil).want("ledger.settings", c.level, "SET GLOBAL "+c.cure)
+		typed("SET GLOBAL " + c.cure)
+		examine(t, s, nil).want("ledger.settings", doctor.OK)
 	}
 	typed("SET GLOBAL read_only = 1")
 	examine(t, s, nil).want("ledger.durability", doctor.Failure, "read-only", "SET GLOBAL read_only = 0")

@@ -259,7 +259,7 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	e.want("ledger.durability", doctor.Warning, "no time left for ledger.durability, ledger.connections", "evalq doctor")
+	e.want("ledger.durability", doctor.Warning, "no time left for ledger.durability, ledger.settings, ledger.connections", "evalq doctor")
 }
 
 func TestEachCheckHasANameOfItsOwnAndSaysWhatItLooksAt(t *testing.T) {

@@ -34,6 +34,7 @@ var table = []check{
 	{name: "ledger.schema", looks: "whether the schema is this program's", group: ofLedger, look: (*visit).ledgerSchema},
 	{name: "ledger.writable", looks: "whether it can commit", group: ofLedger, look: (*visit).ledgerWritable},
 	{name: "ledger.durability", looks: "whether a commit is on disk before its answer", group: ofLedger, look: (*visit).ledgerDurability},
+	{name: "ledger.settings", looks: "settings of the database that have it refuse what evalq writes: `max_allowed_packet`, `binlog_format`, the encoding", group: ofLedger, look: (*visit).ledgerSettings},
 	{name: "ledger.connections", looks: "how near the database is to its limit of connections", group: ofLedger, look: (*visit).ledgerConnections},
 	{name: "ledger.disk", looks: "room on the disk of a SQLite ledger, and the size of its log of writes", group: ofLedger, look: (*visit).ledgerDisk},
 	{name: "ledger.clock", looks: "this machine's clock against that of the database", group: ofLedger, look: (*visit).ledgerClock},

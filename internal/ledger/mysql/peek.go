@@ -56,6 +56,12 @@ func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 		}
 		out[name] = value
 	}
+	for _, name := range []string{"max_allowed_packet", "binlog_format"} { // which not each version has
+		var value string
+		if err := d.read.QueryRowContext(ctx, `SELECT @@GLOBAL.`+name).Scan(&value); err == nil {
+			out[name] = value
+		}
+	}
 	var name, connections string
 	if err := d.read.QueryRowContext(ctx, `SHOW GLOBAL STATUS LIKE 'Threads_connected'`).Scan(&name, &connections); err != nil {
 		return nil, fmt.Errorf("mysql: count the connections: %w", err)

@@ -48,7 +48,7 @@ func (d *DB) Schema(ctx context.Context) (have, want int64, err error) {
 // Settings reads what the server's promises depend on.
 func (d *DB) Settings(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
-	for _, name := range []string{"server_version", "server_version_num", "fsync", "full_page_writes", "max_connections"} {
+	for _, name := range []string{"server_version", "server_version_num", "fsync", "full_page_writes", "max_connections", "server_encoding"} {
 		var value string
 		if err := d.read.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&value); err != nil {
 			return nil, fmt.Errorf("postgres: read the setting %s: %w", name, err)
