@@ -78,26 +78,24 @@ func many(format string, n int) []byte {
 	return b.Bytes()
 }
 
-// A file ten times as long took a hundred times as long.
-func TestTheTimeToReadInterviewsGrowsWithTheirNumber(t *testing.T) {
+func TestLinesAreCountedInOnePassAndMistakesAreNamedByThem(t *testing.T) {
 	t.Parallel()
-	for _, format := range []string{formatJSON, formatCSV} {
-		took := func(n int) time.Duration {
-			data := many(format, n)
-			best := time.Hour
-			for range 3 {
-				began := time.Now()
-				got := parseInterviews(t.Context(), format, data)
-				best = min(best, time.Since(began))
-				if format == formatJSON && len(got.good) != n || len(got.good)+len(got.wrong) < n {
-					t.Fatalf("%s: %d interviews are read and %d mistakes found, want %d", format, len(got.good), len(got.wrong), n)
-				}
-			}
-			return best
+	c := lineCounter{data: []byte("a\nb\n\nc")}
+	for _, step := range [][2]int{{0, 1}, {1, 1}, {2, 2}, {2, 2}, {5, 4}, {6, 4}} {
+		if got := c.at(step[0]); got != step[1] || c.looked != step[0] {
+			t.Errorf("offset %d is at line %d, want %d", step[0], got, step[1])
 		}
-		if short, long := took(2_000), took(40_000); long > 200*short {
-			t.Errorf("%s: 2,000 take %s and 40,000 take %s", format, short, long)
-		}
+	}
+	const n = 2_000
+	data := append(bytes.TrimSuffix(many(formatJSON, n), []byte("]")), []byte(",\n{\"report_id\":0}]")...)
+	got := parseInterviews(t.Context(), formatJSON, data)
+	if len(got.good) != n || len(got.wrong) != 1 || got.wrong[0].Line != n+1 {
+		t.Errorf("%d are read, wrong is %v; want the line %d", len(got.good), got.wrong, n+1)
+	}
+	// A row that is cut off leaves out those interviews whose ids stand behind it.
+	cut := parseInterviews(t.Context(), formatCSV, append(many(formatCSV, 500), []byte("12,7,x\n")...))
+	if len(cut.good) != 498 { // 7 is the user of each row
+		t.Errorf("%d of 500 are read, want all but those whose ids come again, 7 and 12", len(cut.good))
 	}
 }
 

@@ -93,13 +93,12 @@ func parseJSON(ctx context.Context, data []byte) *interviews {
 		f.fail(lineOfFault(data), "", "%s", err)
 		return f
 	}
-	line, counted := 1, 0
+	lines := lineCounter{data: data}
 	for _, part := range parts(data) {
 		if ctx.Err() != nil {
 			break
 		}
-		line += bytes.Count(data[counted:part.offset], []byte("\n"))
-		counted = part.offset
+		line := lines.at(part.offset)
 		in, err := evaluation.ParseInterview(part.raw)
 		if err != nil {
 			field, message := splitField(err)
@@ -109,6 +108,19 @@ func parseJSON(ctx context.Context, data []byte) *interviews {
 		f.add(line, in)
 	}
 	return f
+}
+
+// lineCounter gives the lines of growing offsets, and looks at each byte once.
+type lineCounter struct {
+	data            []byte
+	looked, newline int
+}
+
+// at gives the line of an offset that is not before the last one.
+func (c *lineCounter) at(offset int) int {
+	c.newline += bytes.Count(c.data[c.looked:offset], []byte("\n"))
+	c.looked = offset
+	return 1 + c.newline
 }
 
 // part is one interview's text and where it begins.
